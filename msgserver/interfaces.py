@@ -1,0 +1,288 @@
+"""
+The interfaces of msgserver, and the frozen values in their signatures.
+
+What a user of msgserver writes: L{IMsgHandler} and L{ILoginHandler}. What a handler is
+given: L{IMsgGate}. Where the two services meet, in one process or over a link: L{IGate} and
+L{ILoginDirectory}. Where a protocol meets its service: L{ILogins} and L{IMsgConnections}.
+
+A method whose result is a L{MaybeLater} may answer at once, with a Deferred, or be an
+C{async def}.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Iterable
+from typing import TYPE_CHECKING, TypeAlias, TypeVar
+
+from attrs import field, frozen
+from twisted.internet.defer import Deferred
+from zope.interface import Attribute, Interface
+
+from msgserver.wire.naming import Handshake, User
+
+if TYPE_CHECKING:
+    from msgserver.sessions import Connection
+
+__all__ = [
+    "Account",
+    "Admission",
+    "IGate",
+    "ILoginDirectory",
+    "ILoginHandler",
+    "ILogins",
+    "IMsgConnection",
+    "IMsgConnections",
+    "IMsgGate",
+    "IMsgHandler",
+    "MaybeLater",
+    "Registration",
+    "User",
+]
+
+_T = TypeVar("_T")
+MaybeLater: TypeAlias = _T | Awaitable[_T]
+"""A result, or a Deferred or coroutine of one."""
+
+
+@frozen
+class Account:
+    """
+    Whom a token has proved its sender to be.
+
+    @ivar server: the name of the login point that the user wants to reach.
+    @ivar uid: who the user is; any bytes.
+    """
+
+    server: bytes
+    uid: bytes
+
+
+@frozen
+class Admission:
+    """
+    What a login leads to.
+
+    @ivar subid: which of the uid's logins this is.
+    @ivar address: the gate's C{host:port}, or None where the client knows it (L5).
+    """
+
+    subid: bytes
+    address: str | None = None
+
+
+@frozen
+class Registration:
+    """
+    What a gate says of itself when it registers.
+
+    @ivar servername: the name of the login point that it is.
+    @ivar address: the C{host:port} that clients reach it at, or None where they know it.
+    @ivar logins: the (uid, subid) of each login that it has at this moment.
+    """
+
+    servername: bytes
+    address: str | None = None
+    logins: tuple[tuple[bytes, bytes], ...] = field(default=())
+
+
+class ILoginHandler(Interface):
+    """Decides who may log in: the original's C{auth_handler}."""
+
+    def authenticate(token: bytes) -> MaybeLater[Account]:
+        """
+        Turn a client's token into the account that it proves.
+
+        @param token: what the client sent, decrypted; whatever bytes client and handler
+            agree on. It is never logged, and a handler must not log it either (L6).
+        @raise Unauthorized: the token proves nothing. The client is told 401; so it is for
+            anything else raised, which is logged as the handler's bug.
+        """
+
+
+class IMsgHandler(Interface):
+    """
+    The application behind a gate. L{msgserver.handlers.MsgHandler} has a working default
+    for everything but L{requestReceived}.
+
+    For one login the calls come in this order: L{loginReceived}; any number of
+    L{requestReceived} and L{disconnected}; L{kicked} where it is kicked; L{loggedOut}.
+    """
+
+    def gateOpened(gate: IMsgGate) -> None:
+        """
+        Take note that the gate is about to listen: the original's C{register_handler}.
+
+        @param gate: what business code uses to look users up and to log them out.
+        """
+
+    def loginReceived(uid: bytes, secret: bytes) -> MaybeLater[bytes | None]:
+        """
+        Make ready for a login, for instance load its data: the original's C{login_handler}.
+
+        The login is admitted when this has answered. Where it raises, the client is told
+        403; a L{Forbidden} is an expected no, anything else is logged.
+
+        @param secret: what the client and the servers share; never logged (L6).
+        @return: the login's subid, or None to have an unguessable one made (H5). A subid of
+            the handler's own must never have been used before by this gate for the uid.
+        """
+
+    def requestReceived(user: User, content: bytes) -> MaybeLater[bytes]:
+        """
+        Answer one request: the original's C{request_handler}. A request runs once (S6).
+
+        Requests run side by side: one that takes long holds up nobody (S1). Code that
+        blocks does hold up everybody.
+
+        @param content: 0 to 65,531 bytes.
+        @return: 0 to 65,530 bytes. What is no bytes, or too long, is answered with flag 0
+            and logged (S4).
+        @raise RequestFailed: the client gets flag 0 with the content given; not logged.
+            Anything else raised is logged, and the client gets flag 0 without content.
+        """
+
+    def disconnected(user: User) -> MaybeLater[None]:
+        """
+        Take note that the user has no connection any more, but is logged in still: the
+        original's C{disconnect_handler}. The user may be back before this has finished (U1).
+        """
+
+    def kicked(user: User) -> MaybeLater[None]:
+        """
+        Save what must be saved, because the login is about to be ended from outside: the
+        original's C{kick_handler}. L{loggedOut} follows, after C{kick_timeout} at the latest
+        (U3).
+        """
+
+    def loggedOut(user: User) -> MaybeLater[None]:
+        """
+        Let go of the login: the original's C{logout_handler}. Called exactly once for each
+        login, for whatever reason it ended (U2). It waits neither for L{disconnected},
+        which is not called for a login that ends, nor for a L{kicked} past its time.
+        """
+
+
+class IMsgGate(Interface):
+    """A gate as its handler sees it: the functions of the original's C{msgserver} module."""
+
+    servername: bytes = Attribute("The name of this login point.")
+
+    def userid(username: bytes) -> User:
+        """
+        Take a username apart: the original's C{msgserver.userid}.
+
+        @raise ValueError: it is not of the form of a username.
+        """
+
+    def username(uid: bytes, subid: bytes, server: bytes) -> bytes:
+        """Put a username together: the original's C{msgserver.username}."""
+
+    def login(user: User, secret: bytes) -> None:
+        """
+        Admit a login: the original's C{msgserver.login}. After
+        L{IMsgHandler.loginReceived} this is done for you; it is here for logins that come
+        another way than through the login server, which does not hear of them.
+
+        @raise InvalidState: the login exists already, or the gate is shutting down.
+        """
+
+    def logout(user: User) -> Deferred[None]:
+        """
+        End a login: the original's C{msgserver.logout}. Answers that are ready in the same
+        turn of the reactor still leave; that of the request which is asking among them.
+        Ending a login that has ended does nothing (U2).
+
+        @return: fires at once, when L{IMsgHandler.loggedOut} has been called.
+        """
+
+    def ip(user: User) -> str | None:
+        """
+        Tell the peer address of the user's connection: the original's C{msgserver.ip}.
+
+        @return: None while the user is away, unknown, or on a transport without addresses.
+        """
+
+    def online() -> Iterable[User]:
+        """Tell every login of this gate, connected or away, as it is at this moment."""
+
+
+class IGate(Interface):
+    """What the login side asks of a gate, in this process or in another."""
+
+    def login(uid: bytes, secret: bytes) -> Deferred[bytes]:
+        """
+        Admit a login and tell its subid.
+
+        @return: fails with L{Forbidden} where the gate says no.
+        """
+
+    def kick(uid: bytes, subid: bytes) -> Deferred[None]:
+        """
+        End a login that has been superseded, or that an operator wants ended (U3, U4).
+
+        @return: fires when the login is gone, and the handler has let go of it; at once
+            where there is none.
+        """
+
+
+class ILoginDirectory(Interface):
+    """What a gate asks of the login side, in this process or in another."""
+
+    def register(gate: IGate, registration: Registration) -> Deferred[list[tuple[bytes, bytes]]]:
+        """
+        Make the gate known, or known anew, with the logins that it has.
+
+        @return: those of its logins, as (uid, subid), that have been superseded meanwhile;
+            the gate ends them. Fails with L{InvalidState} where the name is taken.
+        """
+
+    def unregister(gate: IGate) -> Deferred[None]:
+        """Forget the gate and its logins: it is no more."""
+
+    def loggedOut(gate: IGate, uid: bytes, subid: bytes) -> Deferred[None]:
+        """Take note that a login of the gate has ended; it alone, never a newer one (U4)."""
+
+
+class ILogins(Interface):
+    """What a login connection asks of the login side."""
+
+    def login(token: bytes, secret: bytes, peer: str) -> Deferred[Admission]:
+        """
+        Run one login (L4): authenticate, kick what it supersedes, ask the gate.
+
+        @param peer: the client's address, for the log.
+        @return: fails with a L{Refused} whose status is what the client is told. Cancelling
+            it leaves nothing behind (L1).
+        """
+
+
+class IMsgConnection(Interface):
+    """A gate connection as the service sees it: the transport's side."""
+
+    peer: str | None = Attribute("The client's address without its port, where there is one.")
+
+    def flush() -> None:
+        """Send the answers that are ready, and go on with requests that waited for them."""
+
+    def finish() -> None:
+        """Send the answers that are ready, then close, having delivered them (U2)."""
+
+    def abort() -> None:
+        """Close at once and deliver nothing (H4)."""
+
+    def pause() -> None:
+        """Serve no further requests: the gate is about to close (B5)."""
+
+
+class IMsgConnections(Interface):
+    """What a gate connection asks of the service."""
+
+    def connect(handshake: Handshake, transport: IMsgConnection) -> Connection:
+        """
+        Judge a handshake, and make the connection the login's only one (H1, H4).
+
+        @raise Refused: with the status that the client is told.
+        """
+
+    def disconnect(connection: Connection) -> None:
+        """Take note that a connection is lost: the current one of its login, or not (U1)."""

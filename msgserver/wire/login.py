@@ -1,0 +1,302 @@
+"""
+The login conversation (L), both ends, as bytes in and bytes out.
+
+A transport feeds what arrives, asks for the next event, and sends L{dataToSend}. Neither
+end knows a clock: whoever holds the transport closes it when the deadline has passed (L1).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from enum import Enum, auto
+from hmac import compare_digest
+from typing import Protocol
+
+from attrs import field, frozen
+
+from msgserver.errors import (
+    Forbidden,
+    LoginStatus,
+    NotAcceptable,
+    ProtocolError,
+    Refused,
+    Unauthorized,
+)
+from msgserver.wire.framing import LineReader
+from msgserver.wire.naming import decode64, encode64
+
+CHALLENGE_SIZE = 8
+"""The bytes of the server's challenge."""
+
+ADDRESS_STATUS = b"210"
+"""The status of the line that says at which address the gate is (L5)."""
+
+RandomBytes = Callable[[int], bytes]
+"""Gives as many unpredictable bytes as asked for."""
+
+
+class Keys(Protocol):
+    """What one end holds once the keys are exchanged."""
+
+    @property
+    def secret(self) -> bytes:
+        """What client and servers share from now on."""
+
+    @property
+    def proof(self) -> bytes:
+        """What the client sends to show that it holds the secret."""
+
+    def seal(self, token: bytes) -> bytes:
+        """Encrypt the token."""
+
+    def unseal(self, sealed: bytes) -> bytes:
+        """Decrypt the token; a ValueError where it was not sealed with these keys."""
+
+
+class Suite(Protocol):
+    """A set of algorithms; the length of its public keys picks it (L)."""
+
+    @property
+    def name(self) -> str:
+        """What a config calls it."""
+
+    @property
+    def keySize(self) -> int:
+        """The bytes of a public key."""
+
+    def makeKeys(self, randomBytes: RandomBytes) -> tuple[bytes, bytes]:
+        """Make a private and its public key."""
+
+    def agree(self, private: bytes, theirs: bytes, challenge: bytes) -> Keys:
+        """Compute what both share; a ValueError where C{theirs} is unacceptable."""
+
+
+@frozen
+class TokenReceived:
+    """The server's event: the client holds the secret, and this is who it claims to be."""
+
+    token: bytes = field(repr=False)
+    secret: bytes = field(repr=False)
+
+
+@frozen
+class Admitted:
+    """
+    The client's event: the login exists.
+
+    @ivar subid: which of the uid's logins it is.
+    @ivar secret: what the gate's handshake is proved with.
+    @ivar address: C{host:port} of the gate, or None where the server did not say (L5).
+    """
+
+    subid: bytes
+    secret: bytes = field(repr=False)
+    address: str | None = None
+
+
+class _State(Enum):
+    KEY = auto()
+    PROOF = auto()
+    TOKEN = auto()
+    VERDICT = auto()
+    CLOSED = auto()
+
+
+class LoginServer:
+    """
+    The server's end. Its one event is L{TokenReceived}; then L{admit} or L{refuse} ends it.
+
+    @param suites: what clients may pick, by the size of its public keys.
+    """
+
+    def __init__(self, suites: Mapping[int, Suite], randomBytes: RandomBytes) -> None:
+        self._suites = suites
+        self._randomBytes = randomBytes
+        self._lines = LineReader()
+        self._challenge = randomBytes(CHALLENGE_SIZE)
+        self._outgoing = encode64(self._challenge) + b"\n"
+        self._state = _State.KEY
+        self._keys: Keys | None = None
+
+    def feed(self, data: bytes) -> None:
+        """Take what the client sent. What comes after its last line is of no interest."""
+        if self._state not in (_State.VERDICT, _State.CLOSED):
+            self._lines.feed(data)
+
+    def dataToSend(self) -> bytes:
+        """Give what is to be sent now, once."""
+        outgoing, self._outgoing = self._outgoing, b""
+        return outgoing
+
+    def nextEvent(self) -> TokenReceived | None:
+        """
+        Give the event that what was fed so far makes, or None until more is.
+
+        @raise Unauthorized: a line is wrong; L{refuse} has it said to the client.
+        @raise ProtocolError: a line is too long (L1).
+        """
+        while self._state not in (_State.VERDICT, _State.CLOSED):
+            line = self._lines.next()
+            if line is None:
+                return None
+            try:
+                event = self._lineReceived(decode64(line))
+            except ValueError as error:
+                raise Unauthorized(f"{self._state.name.lower()} line: {error}") from None
+            if event is not None:
+                return event
+        return None
+
+    def _lineReceived(self, line: bytes) -> TokenReceived | None:
+        if self._keys is None:
+            suite = self._suites.get(len(line))
+            if suite is None:
+                raise ValueError(f"no suite here has public keys of {len(line)} bytes")
+            private, public = suite.makeKeys(self._randomBytes)
+            self._keys = suite.agree(private, line, self._challenge)
+            self._outgoing += encode64(public) + b"\n"
+            self._state = _State.PROOF
+        elif self._state is _State.PROOF:
+            if not compare_digest(line, self._keys.proof):
+                raise ValueError("not the proof of this secret")
+            self._state = _State.TOKEN
+        else:
+            token = self._keys.unseal(line)
+            self._state = _State.VERDICT
+            return TokenReceived(token, self._keys.secret)
+        return None
+
+    def admit(self, subid: bytes, address: str | None = None) -> None:
+        """
+        Tell the client that it is in, and where its gate is (L5). The conversation is over.
+
+        @param address: C{host:port}, or None for the address that the client knows.
+        """
+        self._end(b"%b %b" % (LoginStatus.OK.value, encode64(subid)))
+        if address is not None:
+            # A line of its own: clients that know nothing of it have stopped reading.
+            self._outgoing += b"%b %b\n" % (ADDRESS_STATUS, encode64(address.encode()))
+
+    def refuse(self, refusal: Refused) -> None:
+        """Tell the client no, in the refusal's own words. The conversation is over."""
+        self._end(refusal.status.value)
+
+    def _end(self, line: bytes) -> None:
+        self._state = _State.CLOSED
+        self._keys = None
+        self._outgoing += line + b"\n"
+
+
+class LoginClient:
+    """
+    The client's end. Its one event is L{Admitted}.
+
+    @param suite: the algorithms; the server must know them too.
+    @param token: what the login handler over there makes a user of.
+    """
+
+    def __init__(self, suite: Suite, token: bytes, randomBytes: RandomBytes) -> None:
+        self._suite = suite
+        self._token = token
+        self._lines = LineReader()
+        self._private, self._public = suite.makeKeys(randomBytes)
+        self._challenge: bytes | None = None
+        self._keys: Keys | None = None
+        self._outgoing = b""
+        self._admitted: Admitted | None = None
+        self._done = False
+
+    @property
+    def isAdmitted(self) -> bool:
+        """The server has said yes; whether it says where as well is open until its close."""
+        return self._admitted is not None
+
+    def feed(self, data: bytes) -> None:
+        """Take what the server sent."""
+        if not self._done:
+            self._lines.feed(data)
+
+    def dataToSend(self) -> bytes:
+        """Give what is to be sent now, once."""
+        outgoing, self._outgoing = self._outgoing, b""
+        return outgoing
+
+    def nextEvent(self) -> Admitted | None:
+        """
+        Give the event that what was fed so far makes, or None until more is.
+
+        @raise Refused: the server said no, in its own words.
+        @raise ProtocolError: this is no login server.
+        """
+        while not self._done:
+            line = self._lines.next()
+            if line is None:
+                return None
+            if self._admitted is not None:
+                return self._finish(self._readAddress(line))
+            # Base64 has no space, so a line with one is a status, whenever it comes.
+            if b" " in line:
+                self._statusReceived(line)
+            else:
+                self._keyReceived(line)
+        return None
+
+    def feedEnd(self) -> Admitted | None:
+        """
+        Take note that the server has closed, or that it has been given time enough to say
+        more: where it said yes, that is the event now.
+
+        @raise ProtocolError: it closed before it said yes or no.
+        """
+        if self._done:
+            return None
+        if self._admitted is None:
+            raise ProtocolError("the login server closed without a verdict")
+        return self._finish(None)
+
+    def _keyReceived(self, line: bytes) -> None:
+        try:
+            raw = decode64(line)
+            if self._challenge is None:
+                if len(raw) != CHALLENGE_SIZE:
+                    raise ValueError(f"a challenge of {len(raw)} bytes")
+                self._challenge = raw
+                self._outgoing += encode64(self._public) + b"\n"
+                return
+            if self._keys is not None or len(raw) != self._suite.keySize:
+                raise ValueError("not a key")
+            keys = self._keys = self._suite.agree(self._private, raw, self._challenge)
+        except ValueError as error:
+            raise ProtocolError(f"not a login server of this suite: {error}") from None
+        for part in (keys.proof, keys.seal(self._token)):
+            self._outgoing += encode64(part) + b"\n"
+
+    def _statusReceived(self, line: bytes) -> None:
+        code, _, text = line.partition(b" ")
+        if code == LoginStatus.OK.value:
+            if self._keys is None:
+                raise ProtocolError("admitted before the keys were exchanged")
+            try:
+                self._admitted = Admitted(decode64(text), self._keys.secret)
+            except ValueError as error:
+                raise ProtocolError(f"the subid is {error}") from None
+            return
+        self._done = True
+        for refusal in (Unauthorized, Forbidden, NotAcceptable):
+            if line == refusal.status.value:
+                raise refusal(line.decode())
+        raise ProtocolError("a status that no login server gives")
+
+    def _readAddress(self, line: bytes) -> str | None:
+        code, _, text = line.partition(b" ")
+        if code != ADDRESS_STATUS:
+            return None
+        try:
+            return decode64(text).decode("ascii")
+        except ValueError as error:
+            raise ProtocolError(f"the gate's address is {error}") from None
+
+    def _finish(self, address: str | None) -> Admitted:
+        assert self._admitted is not None
+        self._done = True
+        return Admitted(self._admitted.subid, self._admitted.secret, address)
