@@ -1,0 +1,43 @@
+"""
+A gateway for applications whose clients lose their connection.
+
+A user logs in once; the login outlives any number of TCP connections. Requests run side by
+side, their answers come back in any order, and after a break the client asks again: no
+request runs twice and no answer is lost.
+
+From the wire up, each part knowing only those before it:
+
+- L{msgserver.errors}: every exception
+- L{msgserver.wire}: the wire protocol, pure, both ends
+- L{msgserver.kept}, L{msgserver.sessions}: what a login remembers, pure; the hot path
+- L{msgserver.clientlogin}: the client's half of that, pure
+- L{msgserver.interfaces}: what users write, and where the parts meet
+- L{msgserver.deadlines}, L{msgserver.limits}, L{msgserver.later}: time-outs and bounds
+- L{msgserver.loginprotocol}, L{msgserver.msgprotocol}: the wire on a transport
+- L{msgserver.loginservice}: the login server
+- L{msgserver.answering}, L{msgserver.msgservice}: the gate
+- L{msgserver.handlers}, L{msgserver.passwords}: ready-made parts for the user's side
+- L{msgserver.client}: the Twisted client
+- L{msgserver.config} and its neighbours: the config file
+- L{msgserver.tap}: C{twistd msgserver}, where everything is put together
+"""
+
+from msgserver.errors import RequestFailed, Unauthorized
+from msgserver.handlers import MsgHandler
+from msgserver.interfaces import Account, ILoginHandler, IMsgGate, IMsgHandler, User
+from msgserver.sessions import CurrentRequest, currentRequest
+
+__all__ = [
+    "Account",
+    "CurrentRequest",
+    "ILoginHandler",
+    "IMsgGate",
+    "IMsgHandler",
+    "MsgHandler",
+    "RequestFailed",
+    "Unauthorized",
+    "User",
+    "currentRequest",
+]
+
+__version__ = "0.1.0"

@@ -1,0 +1,133 @@
+"""
+Running requests on the user's handler, and bringing home the answers that come later.
+
+It stands beside the hot path, not in it: what the handler answers at once with bytes never
+comes here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from inspect import isawaitable
+from typing import Any
+
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from msgserver.errors import RequestFailed
+from msgserver.interfaces import IMsgHandler, User
+from msgserver.sessions import Connection, Login, Running
+from msgserver.wire.framing import MAX_RESPONSE
+
+
+class Answering:
+    """
+    What all logins of a gate run their requests on: a L{msgserver.sessions.Application}.
+
+    @param forgotten: ends a login that was asked for what it no longer knows (S7).
+    """
+
+    log = Logger()
+
+    def __init__(
+        self, handler: IMsgHandler, clock: IReactorTime, forgotten: Callable[[Login], object]
+    ) -> None:
+        self.requestReceived = handler.requestReceived
+        self._forgotten = forgotten
+        self._clock = clock
+        self._toFlush: dict[Connection, None] = {}
+        self._flushing: IDelayedCall | None = None
+        self._running = 0
+        self._onQuiet: Deferred[None] | None = None
+
+    @property
+    def running(self) -> int:
+        """How many requests the handler is at."""
+        return self._running
+
+    def forgotten(self, login: Login) -> None:
+        """End the login: it was asked for what it no longer knows (S7)."""
+        self._forgotten(login)
+
+    def quiet(self) -> Deferred[None]:
+        """Fire when the handler is at no request any more; to be asked once."""
+        if not self._running:
+            return succeed(None)
+        self._onQuiet = Deferred()
+        return self._onQuiet
+
+    def requestFailed(self, user: User, error: Exception) -> bytes:
+        """Give the content of the flag-0 response to a request that raised (S4)."""
+        return self._failed(user, Failure(error, type(error), error.__traceback__))
+
+    def answerLater(self, running: Running, result: Any) -> None:
+        """Answer when C{result} is known; at once where it never will be an answer (S4)."""
+        self._running += 1
+        if isinstance(result, Deferred):
+            promised = result
+        elif isawaitable(result):
+            promised = Deferred.fromCoroutine(_wait(result))
+        else:
+            self._answer(result, running)
+            return
+        promised.addCallback(self._answer, running)
+        promised.addErrback(self._fail, running)
+
+    def answersReady(self, connection: Connection) -> None:
+        """Have answers that came by themselves leave together, once a turn of the reactor."""
+        self._toFlush[connection] = None
+        if self._flushing is None:
+            self._flushing = self._clock.callLater(0, self._flush)
+
+    def _flush(self) -> None:
+        self._flushing = None
+        connections, self._toFlush = self._toFlush, {}
+        for connection in connections:
+            if connection.login.isEnded:
+                connection.transport.finish()
+            else:
+                connection.transport.flush()
+
+    def _answer(self, content: object, running: Running) -> None:
+        if isinstance(content, bytes) and len(content) <= MAX_RESPONSE:
+            running.answer(content)
+        else:
+            self._reject(running.user, content)
+            running.fail(b"")
+        self._finished()
+
+    def _fail(self, failure: Failure, running: Running) -> None:
+        running.fail(self._failed(running.user, failure))
+        self._finished()
+
+    def _finished(self) -> None:
+        self._running -= 1
+        if not self._running and self._onQuiet is not None:
+            self._onQuiet.callback(None)
+            self._onQuiet = None
+
+    def _failed(self, user: User, failure: Failure) -> bytes:
+        error = failure.value
+        if not isinstance(error, RequestFailed):
+            self.log.failure("a request of {user} failed", failure, user=user)
+            return b""
+        content = error.content
+        if isinstance(content, bytes) and len(content) <= MAX_RESPONSE:
+            return content
+        self._reject(user, content)
+        return b""
+
+    def _reject(self, user: User, content: object) -> None:
+        what = f"{len(content)} bytes" if isinstance(content, bytes) else repr(type(content))
+        self.log.error(
+            "the handler answered a request of {user} with {what}; it takes up to {most} bytes",
+            user=user,
+            what=what,
+            most=MAX_RESPONSE,
+        )
+
+
+async def _wait(result: Awaitable[Any]) -> Any:
+    return await result

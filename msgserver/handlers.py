@@ -1,0 +1,109 @@
+"""
+Ready-made parts for the user's side of a gate and of a login server.
+"""
+
+from __future__ import annotations
+
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.internet.threads import deferToThread
+from zope.interface import implementer
+
+from msgserver.errors import Unauthorized
+from msgserver.interfaces import (
+    Account,
+    ILoginHandler,
+    IMsgGate,
+    IMsgHandler,
+    MaybeLater,
+    User,
+)
+from msgserver.passwords import UNKNOWN, isHash, isPassword
+from msgserver.wire.naming import decode64
+
+_TOKEN = re.compile(rb"([^@]+)@([^:]+):(.+)", re.DOTALL)
+
+
+@implementer(IMsgHandler)
+class MsgHandler(ABC):
+    """
+    A handler that does nothing yet: subclass it and write L{requestReceived}.
+
+    @ivar gate: the gate, from L{gateOpened} on.
+    """
+
+    gate: IMsgGate
+
+    def gateOpened(self, gate: IMsgGate) -> None:
+        """See L{IMsgHandler.gateOpened}."""
+        self.gate = gate
+
+    def loginReceived(self, uid: bytes, secret: bytes) -> MaybeLater[bytes | None]:
+        """See L{IMsgHandler.loginReceived}: everybody who has authenticated is welcome."""
+        return None
+
+    @abstractmethod
+    def requestReceived(self, user: User, content: bytes) -> MaybeLater[bytes]:
+        """See L{IMsgHandler.requestReceived}."""
+
+    def disconnected(self, user: User) -> MaybeLater[None]:
+        """See L{IMsgHandler.disconnected}."""
+        return None
+
+    def kicked(self, user: User) -> MaybeLater[None]:
+        """See L{IMsgHandler.kicked}."""
+        return None
+
+    def loggedOut(self, user: User) -> MaybeLater[None]:
+        """See L{IMsgHandler.loggedOut}."""
+        return None
+
+
+@implementer(ILoginHandler)
+class PasswordLoginHandler:
+    """
+    A table of users and their passwords, for examples and small installations.
+
+    It understands the token of the original's examples,
+    C{base64(user)@base64(server):base64(password)}; the user's name is the uid.
+
+    @param users: what L{msgserver.passwords.hashPassword} made of each user's password.
+    @param servers: the login points that exist; a token for another is refused.
+    @param runInThread: runs a function that takes long, and gives a Deferred of its result.
+    """
+
+    def __init__(
+        self,
+        users: Mapping[str, str],
+        servers: Sequence[str],
+        runInThread: Callable[..., Deferred[Any]] = deferToThread,
+    ) -> None:
+        for user, stored in users.items():
+            if not isinstance(stored, str) or not isHash(stored):
+                raise ValueError(
+                    f"users.{user}: not a password hash; 'python -m msgserver.passwords' makes one"
+                )
+        self._users = {user.encode(): stored for user, stored in users.items()}
+        self._servers = {server.encode() for server in servers}
+        self._runInThread = runInThread
+
+    async def authenticate(self, token: bytes) -> Account:
+        """See L{ILoginHandler.authenticate}."""
+        match = _TOKEN.fullmatch(token)
+        if match is None:
+            raise Unauthorized("the token is not of the form user@server:password")
+        try:
+            user, server, password = map(decode64, match.groups())
+        except ValueError:
+            raise Unauthorized("a part of the token is not base64") from None
+        # A user who does not exist takes as long to refuse as one who does.
+        stored = self._users.get(user, UNKNOWN)
+        if not await self._runInThread(isPassword, password, stored):
+            raise Unauthorized("wrong user or password")
+        if server not in self._servers:
+            raise Unauthorized("no such server")
+        return Account(server, user)

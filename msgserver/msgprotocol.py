@@ -1,0 +1,253 @@
+"""
+Gate connections: L{msgserver.wire.gate} and L{msgserver.sessions} on a transport.
+"""
+
+from __future__ import annotations
+
+from typing import cast
+
+from attrs import frozen
+from twisted.internet.interfaces import (
+    IAddress,
+    IConsumer,
+    IPushProducer,
+    IReactorTime,
+    ISSLTransport,
+    ITCPTransport,
+)
+from twisted.internet.protocol import Factory, Protocol, connectionDone
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from msgserver.deadlines import Deadlines
+from msgserver.errors import ProtocolError, Refused
+from msgserver.interfaces import IMsgConnection, IMsgConnections
+from msgserver.limits import ConnectionLimits
+from msgserver.sessions import Connection
+from msgserver.wire.framing import MAX_PACKET
+from msgserver.wire.gate import GateServer
+from msgserver.wire.naming import Handshake
+
+
+@frozen
+class GateLimits:
+    """
+    What gate connections may hold.
+
+    @ivar maxclient: connections at once (B1).
+    @ivar handshakeTimeout: seconds until a connection must have shaken hands (H3).
+    @ivar stallTimeout: seconds that a client may leave its answers unread, and that a close
+        may take (B3).
+    @ivar maxPacket: the longest packet, in bytes without its length (B4).
+    @ivar nodelay: send answers at once rather than wait for more to send (TCP_NODELAY).
+    """
+
+    maxclient: int = 1024
+    handshakeTimeout: float = 10.0
+    stallTimeout: float = 30.0
+    maxPacket: int = MAX_PACKET
+    nodelay: bool = True
+
+
+class _IStream(ITCPTransport, IConsumer, IPushProducer):
+    """What every transport of a listening endpoint does, for the type checker."""
+
+
+@implementer(IMsgConnection, IPushProducer)
+class MsgProtocol(Protocol):
+    """
+    One gate connection. It is handed to L{IMsgConnections} with its handshake, and from then
+    on carries the batches of one L{Connection}.
+
+    It is its transport's producer: the transport says when the client does not read (B3).
+    """
+
+    factory: MsgFactory
+    transport: _IStream
+
+    def __init__(self, conversation: GateServer) -> None:
+        self.peer: str | None = None
+        self._conversation = conversation
+        self._connection: Connection | None = None
+        self._isStalled = False
+        self._isPaused = False
+        self._isReading = True
+        self._isClosing = False
+
+    def connectionMade(self) -> None:
+        """Wait for the handshake, unless there are too many connections."""
+        if not self.factory.limits.opened(self):
+            self.transport.abortConnection()
+        elif self.factory.nodelay and ITCPTransport.providedBy(self.transport):
+            self.transport.setTcpNoDelay(True)
+
+    def dataReceived(self, data: bytes) -> None:
+        """Take in the handshake; once it is accepted, L{_serve} stands here instead."""
+        try:
+            self._conversation.feed(data)
+            handshake = self._conversation.nextEvent()
+            if handshake is not None:
+                self._handshakeReceived(handshake)
+        except Refused as refusal:
+            self.factory.log.debug("{peer}: {refusal}", peer=self._address(), refusal=refusal)
+            self.transport.write(self._conversation.refuse(refusal))
+            self._close()
+        except ProtocolError as error:
+            self.factory.log.debug("{peer}: {error}", peer=self._address(), error=error)
+            self._close()
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """Let go of the login, if it is this connection's still (H4)."""
+        self._discardInput()
+        self.factory.limits.closed(self)
+        self.factory.stalls.stop(self)
+        if self._connection is not None:
+            self.factory.connections.disconnect(self._connection)
+
+    def expired(self) -> None:
+        """Close at once: no handshake in time (H3), or answers that nobody reads (B3)."""
+        self.factory.log.debug("{peer}: out of time", peer=self._address())
+        self.transport.abortConnection()
+
+    def flush(self) -> None:
+        """Send what is ready; go on with requests that waited for running ones (B2)."""
+        assert self._connection is not None
+        if self._isClosing:
+            return
+        if self._isStalled or self._isPaused:
+            self._write(self._connection.take())
+        else:
+            self._serve(b"")
+
+    def finish(self) -> None:
+        """Send what is ready, then close (U2)."""
+        assert self._connection is not None
+        if not self._isClosing:
+            self._write(self._connection.take())
+            self._close()
+
+    def abort(self) -> None:
+        """Close at once (H4)."""
+        self._discardInput()
+        self.transport.abortConnection()
+
+    def pause(self) -> None:
+        """Begin no further request (B5)."""
+        self._isPaused = True
+        self._discardInput()
+        self._adjustReading()
+
+    def pauseProducing(self) -> None:
+        """The transport holds back answers: the client must read before it may ask (B3)."""
+        self._isStalled = True
+        self.factory.stalls.start(self)
+        self._adjustReading()
+
+    def resumeProducing(self) -> None:
+        """The client has read everything: go on."""
+        self._isStalled = False
+        self.factory.stalls.stop(self)
+        self.flush()
+
+    def stopProducing(self) -> None:
+        """The connection is lost; L{connectionLost} says so too."""
+
+    def _handshakeReceived(self, handshake: Handshake) -> None:
+        self.peer = self._address()
+        self._connection = self.factory.connections.connect(handshake, self)
+        self.factory.limits.proved(self)
+        accepted, behind = self._conversation.accept()
+        self.transport.registerProducer(self, True)
+        self._write(accepted)
+        # The hot path: from here on a batch is one call away from the transport.
+        self.dataReceived = self._serve  # type: ignore[method-assign]  # on purpose, see above
+        if behind:
+            self._serve(behind)
+
+    def _serve(self, data: bytes) -> None:
+        connection = cast(Connection, self._connection)
+        answers = connection.receive(data)
+        if answers:
+            self._write(answers)
+        if connection.hasMore or connection.isFull or connection.isBroken or not self._isReading:
+            self._serveOn(connection)
+
+    def _serveOn(self, connection: Connection) -> None:
+        while connection.hasMore and not self._isStalled and not self._isPaused:
+            self._write(connection.receive(b""))
+        if connection.isBroken:
+            self.factory.log.debug("{peer}: a request of no valid length", peer=self.peer)
+            self._close()  # S3
+        else:
+            self._adjustReading()
+
+    def _write(self, data: bytes) -> None:
+        """The one place where a connection's answers leave."""
+        self.transport.write(data)
+
+    def _adjustReading(self) -> None:
+        full = self._connection is not None and self._connection.isFull
+        shouldRead = not (self._isStalled or self._isPaused or full) or self._isClosing
+        if shouldRead is not self._isReading:
+            self._isReading = shouldRead
+            if shouldRead:
+                self.transport.resumeProducing()
+            else:
+                self.transport.pauseProducing()
+
+    def _close(self) -> None:
+        """
+        Close once everything written has been delivered.
+
+        A TCP socket that is closed while bytes of the peer lie unread resets the connection,
+        and the reset overtakes the answers on their way (RFC 1122, section 4.2.2.13). So
+        this closes the sending side alone; the peer sees the end and closes its own.
+        """
+        self._isClosing = True
+        self._discardInput()
+        self.factory.stalls.start(self)
+        self._adjustReading()
+        self.transport.unregisterProducer()
+        halfClose = ITCPTransport.providedBy(self.transport)
+        if halfClose and not ISSLTransport.providedBy(self.transport):
+            self.transport.loseWriteConnection()
+        else:
+            self.transport.loseConnection()
+
+    def _discardInput(self) -> None:
+        self.dataReceived = _discard  # type: ignore[method-assign]  # H2: not looked at
+
+    def _address(self) -> str | None:
+        # Not before the first bytes: behind a PROXY header it is the proxy's until then.
+        return getattr(self.transport.getPeer(), "host", None)
+
+
+def _discard(data: bytes) -> None:
+    pass
+
+
+class MsgFactory(Factory["MsgProtocol"]):
+    """Makes the connections of one gate, over any number of ports."""
+
+    noisy = False
+    log = Logger()
+
+    def __init__(
+        self, connections: IMsgConnections, clock: IReactorTime, limits: GateLimits
+    ) -> None:
+        self.connections = connections
+        self.nodelay = limits.nodelay
+        self.limits: ConnectionLimits[MsgProtocol] = ConnectionLimits(
+            clock, limits.maxclient, limits.handshakeTimeout, MsgProtocol.expired
+        )
+        self.stalls: Deadlines[MsgProtocol] = Deadlines(
+            clock, limits.stallTimeout, MsgProtocol.expired
+        )
+        self._maxPacket = limits.maxPacket
+
+    def buildProtocol(self, addr: IAddress | None) -> MsgProtocol:
+        """Make the protocol of one connection."""
+        protocol = MsgProtocol(GateServer(self._maxPacket))
+        protocol.factory = self
+        return protocol

@@ -1,0 +1,84 @@
+"""
+Passwords as they may be stored: scrypt (RFC 7914), each with a salt of its own.
+
+C{python -m msgserver.passwords} asks for a password and prints what to put into a config.
+"""
+
+from __future__ import annotations
+
+from getpass import getpass
+from hashlib import scrypt
+from hmac import compare_digest
+from os import urandom
+
+from msgserver.wire.naming import decode64, encode64
+
+_SCHEME = "scrypt"
+# 16 MiB and about 50 ms for each password.
+_COST, _BLOCK_SIZE, _PARALLELISM = 2**14, 8, 1
+_MOST_MEMORY = 64 * 1024 * 1024
+_SALT_SIZE = 16
+_HASH_SIZE = 32
+
+UNKNOWN = f"{_SCHEME}${_COST}${_BLOCK_SIZE}${_PARALLELISM}$AAAAAAAAAAAAAAAAAAAAAA==${'A' * 43}="
+"""A hash that no password is known for, and that takes as long as any to check against."""
+
+
+def hashPassword(password: bytes) -> str:
+    """Make what may be stored of a password: C{scrypt$n$r$p$base64(salt)$base64(hash)}."""
+    salt = urandom(_SALT_SIZE)
+    digest = scrypt(
+        password, salt=salt, n=_COST, r=_BLOCK_SIZE, p=_PARALLELISM, dklen=_HASH_SIZE
+    )
+    parameters = f"{_SCHEME}${_COST}${_BLOCK_SIZE}${_PARALLELISM}"
+    return f"{parameters}${encode64(salt).decode()}${encode64(digest).decode()}"
+
+
+def isHash(stored: str) -> bool:
+    """Say whether C{stored} is what L{hashPassword} makes."""
+    try:
+        _parse(stored)
+    except ValueError:
+        return False
+    return True
+
+
+def isPassword(password: bytes, stored: str) -> bool:
+    """
+    Say, in a time that does not depend on the answer, whether C{stored} was made from it.
+
+    It takes some 50 ms of a processor, so a reactor's thread is no place for it.
+
+    @raise ValueError: C{stored} is nothing that L{hashPassword} made.
+    """
+    cost, blockSize, parallelism, salt, digest = _parse(stored)
+    found = scrypt(
+        password,
+        salt=salt,
+        n=cost,
+        r=blockSize,
+        p=parallelism,
+        maxmem=_MOST_MEMORY,
+        dklen=len(digest),
+    )
+    return compare_digest(found, digest)
+
+
+def _parse(stored: str) -> tuple[int, int, int, bytes, bytes]:
+    scheme, *parts = stored.split("$")
+    if scheme != _SCHEME or len(parts) != 5:
+        raise ValueError("not of the form scrypt$n$r$p$salt$hash")
+    cost, blockSize, parallelism = map(int, parts[:3])
+    salt, digest = (decode64(part.encode()) for part in parts[3:])
+    if not digest or cost * blockSize * 128 > _MOST_MEMORY:
+        raise ValueError("an empty hash, or one that takes too much memory to check")
+    return cost, blockSize, parallelism, salt, digest
+
+
+def main() -> None:
+    """Ask for a password and print its hash."""
+    print(hashPassword(getpass("Password: ").encode()))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,468 @@
+"""
+What a login remembers, and what its requests do to it (H1, H4, S1 to S9, B2).
+
+Pure: bytes in, bytes out; no transport, no clock. A login changes at five moments only:
+
+- admitted: L{Logins.admit}
+- index accepted: L{Login.connect}
+- request begun and
+- answered: L{Connection.receive}, where the handler answers at once; L{Running} otherwise
+- ended: L{Logins.end}
+
+The hot path is L{Connection.receive}: one call for each piece that the transport delivers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextvars import ContextVar
+from typing import Any, Protocol
+
+from attrs import frozen
+
+from msgserver.errors import IndexExpired, InvalidState, Unauthorized, UserNotFound
+from msgserver.kept import KeptResponses
+from msgserver.wire.framing import MAX_PACKET, MAX_RESPONSE, PACKET_LENGTH, SESSION_SIZE
+from msgserver.wire.gate import ANSWERED, FAILED, isProvedBy, responsePacket
+from msgserver.wire.naming import Handshake, User
+
+_BATCH_SIZE = 128 * 1024
+"""
+How many bytes of answers one call of L{Connection.receive} makes, about, before the transport
+gets them: a few small requests must not fill memory with large answers (B3).
+"""
+
+_HEADER_SIZE = PACKET_LENGTH.size
+_RESPONSE_EXTRA = MAX_PACKET - MAX_RESPONSE
+
+
+@frozen
+class SessionLimits:
+    """
+    How much a login may hold.
+
+    @ivar expiredNumber: how many responses are kept at least (S7).
+    @ivar cacheBytes: bytes of responses beyond which fewer are kept (S7); at least 65,537.
+    @ivar increasing: sessions count up; a past one that is not known ends the login (S7).
+    @ivar maxPacket: the longest request packet, in bytes without its length (B4).
+    @ivar maxRunning: how many requests may run at once (B2).
+    """
+
+    expiredNumber: int = 128
+    cacheBytes: int = 1024 * 1024
+    increasing: bool = False
+    maxPacket: int = MAX_PACKET
+    maxRunning: int = 128
+
+
+@frozen
+class CurrentRequest:
+    """
+    What the signature of C{requestReceived} does not show of a request.
+
+    @ivar session: the client's token for it, 4 bytes.
+    """
+
+    user: User
+    session: bytes
+
+    @property
+    def key(self) -> bytes:
+        """
+        The same for every delivery of one request, and another for every other request of
+        any login, as long as the client does not reuse sessions; ours never does.
+        """
+        return b"%b/%b" % (self.user.username, self.session.hex().encode())
+
+
+_current: ContextVar[tuple[User, bytes] | None] = ContextVar("msgserver.request", default=None)
+
+
+def currentRequest() -> CurrentRequest:
+    """
+    Tell which request the calling handler is serving. It holds on in coroutines.
+
+    @raise InvalidState: none is being served.
+    """
+    current = _current.get()
+    if current is None:
+        raise InvalidState("no request is being served here")
+    return CurrentRequest(*current)
+
+
+class Application(Protocol):
+    """What logins ask of whoever runs the user's handler."""
+
+    def requestReceived(self, user: User, content: bytes) -> Any:
+        """Run the handler: bytes are its answer, anything else goes to L{answerLater}."""
+
+    def requestFailed(self, user: User, error: Exception) -> bytes:
+        """Give the content of the flag-0 response to a request that raised (S4)."""
+
+    def answerLater(self, running: Running, result: Any) -> None:
+        """Have L{Running.answer} or L{Running.fail} called when C{result} is known."""
+
+    def answersReady(self, connection: Connection) -> None:
+        """Take note that the connection has answers to send that came by themselves."""
+
+    def forgotten(self, login: Login) -> None:
+        """End the login: it was asked for what it no longer knows (S7)."""
+
+
+class Running:
+    """A request that is being answered later."""
+
+    __slots__ = ("connection", "login", "session")
+
+    def __init__(self, login: Login, session: bytes, connection: Connection) -> None:
+        self.login = login
+        self.session = session
+        self.connection = connection
+        """The connection that asked last; the response goes nowhere else (S6)."""
+
+    @property
+    def user(self) -> User:
+        """Whose request it is."""
+        return self.login.user
+
+    def answer(self, content: bytes) -> None:
+        """
+        Respond with flag 1, once.
+
+        @param content: at most L{MAX_RESPONSE} bytes.
+        """
+        self.login._answered(self, responsePacket(self.session, ANSWERED, content))
+
+    def fail(self, content: bytes) -> None:
+        """Respond with flag 0, once."""
+        self.login._answered(self, responsePacket(self.session, FAILED, content))
+
+
+class Login:
+    """
+    One login, for as long as it lasts; its connections come and go.
+
+    @ivar connection: the live one, or None while the user is away (H4).
+    @ivar isEnded: it is gone; a last connection may still be delivering answers (U2).
+    @ivar runningCount: how many requests the handler is at, those that nobody waits for
+        any more included (B2).
+    """
+
+    __slots__ = (
+        "_application",
+        "_index",
+        "_inherited",
+        "_kept",
+        "_latest",
+        "_limits",
+        "_running",
+        "connection",
+        "isEnded",
+        "runningCount",
+        "secret",
+        "user",
+    )
+
+    def __init__(
+        self, user: User, secret: bytes, limits: SessionLimits, application: Application
+    ) -> None:
+        self.user = user
+        self.secret = secret
+        self.connection: Connection | None = None
+        self.isEnded = False
+        self.runningCount = 0
+        self._application = application
+        self._limits = limits
+        self._index = 0
+        self._latest: int | None = None
+        self._kept = KeptResponses(limits.expiredNumber, limits.cacheBytes)
+        self._running: dict[bytes, Running] = {}
+        # The sessions that earlier connections left running and this one has not asked for.
+        self._inherited: set[bytes] = set()
+
+    def connect(self, index: int, transport: Any) -> Connection:
+        """
+        Make a new connection the login's only one (H4).
+
+        @raise IndexExpired: an index this high has been used before.
+        """
+        if index <= self._index:
+            raise IndexExpired(f"index {index} is not above the last")
+        self._index = index
+        if self.connection is not None:
+            self.disconnect(self.connection)
+        self._kept.recall(self._running.keys())
+        self._inherited.update(self._running)
+        self.connection = Connection(self, transport)
+        return self.connection
+
+    def disconnect(self, connection: Connection) -> bool:
+        """
+        Take note that a connection is lost.
+
+        @return: whether it was the login's current one. If not, nothing has happened (H4).
+        """
+        connection.isOpen = False
+        if connection is not self.connection:
+            return False
+        connection.keepReady()
+        self._kept.release()
+        self.connection = None
+        if self.isEnded:
+            self._running.clear()
+        return True
+
+    def _end(self) -> None:
+        self.isEnded = True
+        self.secret = b""
+        if self.connection is None:
+            self._running.clear()
+        else:
+            # What becomes ready before the transport has closed still leaves (U2).
+            self.connection.isOpen = False
+
+    def _answered(self, running: Running, packet: bytes) -> None:
+        self.runningCount -= 1
+        connection = self.connection
+        if self._running.get(running.session) is running:
+            del self._running[running.session]
+            if connection is not None and connection is running.connection:
+                connection._ready.append(packet)
+            elif running.session in self._inherited and connection is not None:
+                self._inherited.discard(running.session)
+                self._kept.offer(running.session, packet)
+            else:
+                self._kept.add([packet])
+        # Even an answer that goes nowhere makes room for a request that waits (B2).
+        if connection is not None:
+            self._application.answersReady(connection)
+
+
+class Connection:
+    """
+    One connection of a login, from its accepted handshake to its loss.
+
+    @ivar transport: whatever L{Login.connect} was given.
+    @ivar isOpen: requests are served. No more once it is lost, replaced, or the login ended.
+    @ivar isBroken: the peer broke the wire; close when what is ready has been sent (S3).
+    @ivar isFull: a request waits for running ones to be answered (B2).
+    @ivar hasMore: a request waits for the transport to take the answers so far (B3).
+    """
+
+    __slots__ = (
+        "_ready",
+        "_replayed",
+        "_rest",
+        "hasMore",
+        "isBroken",
+        "isFull",
+        "isOpen",
+        "login",
+        "transport",
+    )
+
+    def __init__(self, login: Login, transport: Any) -> None:
+        self.login = login
+        self.transport = transport
+        self.isOpen = True
+        self.isBroken = False
+        self.isFull = False
+        self.hasMore = False
+        self._rest = b""
+        # Answered and to be sent: not kept yet, and kept already.
+        self._ready: list[bytes] = []
+        self._replayed: list[bytes] = []
+
+    def receive(self, data: bytes) -> bytes:
+        """
+        Serve one batch: the requests in C{data}, and those that waited for it.
+
+        @return: the answers that are ready now, to be sent as they are.
+        """
+        if not self.isOpen or self.isBroken:
+            return b""
+        if self._rest:
+            data = self._rest + data
+        login = self.login
+        user = login.user
+        application = login._application
+        limits = login._limits
+        increasing = limits.increasing
+        maxPacket = limits.maxPacket
+        maxRunning = limits.maxRunning
+        replays = login._kept.replays
+        inherited = login._inherited
+        running = login._running
+        requestReceived = application.requestReceived
+        ready = self._ready
+        prefix = PACKET_LENGTH.pack
+        setCurrent = _current.set
+        made = 0
+        start = 0
+        end = len(data)
+        self.isFull = self.hasMore = False
+        while (body := start + _HEADER_SIZE) <= end:
+            length = data[start] << 8 | data[start + 1]
+            if not SESSION_SIZE <= length <= maxPacket:
+                self.isBroken = True  # S3, B4
+                break
+            stop = body + length
+            if stop > end:
+                break
+            tail = stop - SESSION_SIZE
+            session = data[tail:stop]
+            if (replays or inherited) and self._isAskedAgain(session):
+                start = stop
+            elif increasing and not self._countsUp(session):
+                start = stop
+            elif login.runningCount >= maxRunning:
+                self.isFull = True  # B2
+                break
+            else:
+                if running:
+                    running.pop(session, None)  # S5: the later one's answer is sent.
+                setCurrent((user, session))
+                start = stop
+                try:
+                    answer = requestReceived(user, data[body:tail])
+                except Exception as error:
+                    content = application.requestFailed(user, error)
+                    ready.append(responsePacket(session, FAILED, content))
+                else:
+                    if answer.__class__ is bytes and len(answer) <= MAX_RESPONSE:
+                        size = len(answer)
+                        ready.append(prefix(size + _RESPONSE_EXTRA) + answer + ANSWERED + session)
+                        made += size
+                    else:
+                        self._begin(session, answer)
+            if not self.isOpen:
+                break
+            if made > _BATCH_SIZE:
+                self.hasMore = True
+                break
+        setCurrent(None)
+        self._rest = data[start:]
+        return self.take()
+
+    def take(self) -> bytes:
+        """Give the answers that are ready, once, and keep them."""
+        if self.login.connection is not self:
+            self.keepReady()
+            self._replayed.clear()
+            return b""  # H4
+        if self._replayed:
+            self.keepReady()
+            taken, self._replayed = b"".join(self._replayed), []
+            return taken
+        if not self._ready:
+            return b""
+        taken = self.login._kept.add(self._ready)
+        self._ready.clear()
+        return taken
+
+    def keepReady(self) -> None:
+        """Keep the answers that are ready, sent or not (S8)."""
+        if self._ready:
+            self._replayed.append(self.login._kept.add(self._ready))
+            self._ready.clear()
+
+    def _begin(self, session: bytes, result: Any) -> None:
+        login = self.login
+        request = Running(login, session, self)
+        login._running[session] = request
+        login.runningCount += 1
+        login._application.answerLater(request, result)
+
+    def _isAskedAgain(self, session: bytes) -> bool:
+        """S6: answer from what earlier connections left. From then on it is ours (S5)."""
+        login = self.login
+        packet = login._kept.replays.pop(session, None)
+        if packet is not None:
+            self.keepReady()
+            self._replayed.append(packet)
+            return True
+        if session in login._inherited:
+            login._inherited.discard(session)
+            login._running[session].connection = self
+            return True
+        return False
+
+    def _countsUp(self, session: bytes) -> bool:
+        """S7: say whether the session is a new one; if not, it has been dealt with."""
+        login = self.login
+        number = int.from_bytes(session, "big")
+        if login._latest is None or _isAfter(number, login._latest):
+            login._latest = number
+            return True
+        if session in login._running:
+            return False  # It is this connection's already, and its response will come.
+        self.keepReady()
+        login._kept.recall(login._running.keys())
+        if not self._isAskedAgain(session):
+            login._application.forgotten(login)
+        return False
+
+
+def _isAfter(number: int, other: int) -> bool:
+    """RFC 1982, section 3.2: compare 32-bit serial numbers, which wrap."""
+    return 0 < (number - other) % 2**32 < 2**31
+
+
+class Logins:
+    """
+    The table of a gate's logins.
+
+    @param application: runs the requests of all of them.
+    """
+
+    def __init__(self, limits: SessionLimits, application: Application) -> None:
+        self._limits = limits
+        self._application = application
+        self._logins: dict[User, Login] = {}
+
+    def __len__(self) -> int:
+        return len(self._logins)
+
+    def __iter__(self) -> Iterator[Login]:
+        return iter(list(self._logins.values()))
+
+    def get(self, user: User) -> Login | None:
+        """Give the login of that name, or None."""
+        return self._logins.get(user)
+
+    def admit(self, user: User, secret: bytes) -> Login:
+        """
+        Make a login; it has no connection yet.
+
+        @raise InvalidState: it exists already.
+        """
+        if user in self._logins:
+            raise InvalidState(f"{user} is logged in already")
+        login = self._logins[user] = Login(user, secret, self._limits, self._application)
+        return login
+
+    def connect(self, handshake: Handshake, transport: Any) -> Connection:
+        """
+        Judge a handshake, in the order of H1, and connect its login.
+
+        @raise UserNotFound: there is no such login.
+        @raise Unauthorized: the mac is not the one of its secret.
+        @raise IndexExpired: the index has been used.
+        """
+        login = self._logins.get(handshake.user)
+        if login is None:
+            raise UserNotFound("no such login")
+        if not isProvedBy(handshake, login.secret):
+            raise Unauthorized("the mac does not fit")
+        return login.connect(handshake.index, transport)
+
+    def end(self, user: User) -> Login | None:
+        """
+        Forget a login and its secret.
+
+        @return: the login, to be taken leave of; None where there is none any more (U2).
+        """
+        login = self._logins.pop(user, None)
+        if login is not None:
+            login._end()
+        return login
