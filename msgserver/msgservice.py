@@ -10,7 +10,7 @@ from typing import Any
 
 from attrs import frozen
 from twisted.application.service import Service
-from twisted.internet.defer import Deferred, DeferredList, fail, succeed
+from twisted.internet.defer import CancelledError, Deferred, DeferredList, fail, succeed
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -158,10 +158,11 @@ class MsgService(Service):
         return subid
 
     def _refused(self, failure: Failure) -> bytes:
-        if not isinstance(failure.value, Refused):
+        if isinstance(failure.value, Refused):
+            raise failure.value
+        if not isinstance(failure.value, CancelledError):  # Nobody waits for it any more.
             self.log.failure("loginReceived failed", failure)
-            raise Forbidden("the handler failed")
-        raise failure.value  # A no that the handler meant.
+        raise Forbidden("the handler failed")
 
     def kick(self, uid: bytes, subid: bytes) -> Deferred[None]:
         """See L{IGate.kick}."""

@@ -44,16 +44,23 @@ def handshakeMac(text: bytes, secret: bytes) -> bytes:
 
     @raise InvalidState: no suite makes secrets of that length.
     """
-    try:
-        suite = _SUITES[len(secret)]
-    except KeyError:
-        raise InvalidState(f"no suite makes secrets of {len(secret)} bytes") from None
-    return suite.handshakeMac(text, secret)
+    return _suiteOf(secret).handshakeMac(text, secret)
 
 
 def isProvedBy(handshake: Handshake, secret: bytes) -> bool:
-    """Say, in constant time, whether the handshake's mac is the one of its text (H)."""
-    return _SUITES[len(secret)].isHandshakeMac(handshake.mac, handshake.text, secret)
+    """
+    Say, in constant time, whether the handshake's mac is the one of its text (H).
+
+    @raise InvalidState: no suite makes secrets of that length.
+    """
+    return _suiteOf(secret).isHandshakeMac(handshake.mac, handshake.text, secret)
+
+
+def _suiteOf(secret: bytes) -> ClassicSuite:
+    try:
+        return _SUITES[len(secret)]
+    except KeyError:
+        raise InvalidState(f"no suite makes secrets of {len(secret)} bytes") from None
 
 
 def requestPacket(session: bytes, content: bytes) -> bytes:
@@ -86,6 +93,13 @@ def responsePacket(session: bytes, flag: bytes, content: bytes) -> bytes:
     )
 
 
+class _State(Enum):
+    HANDSHAKE = auto()
+    VERDICT = auto()
+    CONNECTED = auto()
+    CLOSED = auto()
+
+
 class GateServer:
     """
     The server's end of a connection up to the verdict on its handshake.
@@ -95,36 +109,46 @@ class GateServer:
 
     def __init__(self, limit: int = MAX_PACKET) -> None:
         self._packets = PacketReader(limit)
-        self._heard = False
+        self._state = _State.HANDSHAKE
 
     def feed(self, data: bytes) -> None:
         """Take what the client sent; what comes behind the handshake waits (H2)."""
-        self._packets.feed(data)
+        if self._state is not _State.CLOSED:
+            self._packets.feed(data)
 
     def nextEvent(self) -> Handshake | None:
         """
         Give the handshake when it is complete; nothing further before L{accept}.
 
-        @raise BadRequest: it is none.
-        @raise ProtocolError: it is longer than the limit.
+        @raise BadRequest: it is none; L{refuse} has it said to the client.
+        @raise ProtocolError: it is longer than the limit. The connection is over.
         """
-        if self._heard:
+        if self._state is not _State.HANDSHAKE:
             return None
-        content = self._packets.next()
-        if content is None:
-            return None
-        self._heard = True
-        return parseHandshake(content)
+        try:
+            content = self._packets.next()
+            if content is None:
+                return None
+            self._state = _State.VERDICT
+            return parseHandshake(content)
+        except (BadRequest, ProtocolError):
+            self._close()
+            raise
 
     def accept(self) -> tuple[bytes, bytes]:
         """Give the packet that tells the client so, and what it sent behind its handshake."""
+        self._state = _State.CONNECTED
         return packet(GateStatus.OK.value), self._packets.rest()
 
     def refuse(self, refusal: Refused) -> bytes:
-        """Give the packet that tells the client no; what it sent is forgotten (H2)."""
-        self._packets.rest()
+        """Give the packet that tells the client no; what it sent, and sends, is nothing (H2)."""
+        self._close()
         # Unauthorized is said alike on both wires.
         return packet(refusal.status.value)
+
+    def _close(self) -> None:
+        self._state = _State.CLOSED
+        self._packets.rest()
 
 
 @frozen
@@ -149,12 +173,6 @@ _REFUSALS: dict[bytes, type[Refused]] = {
     refusal.status.value: refusal
     for refusal in (BadRequest, Unauthorized, IndexExpired, UserNotFound)
 }
-
-
-class _State(Enum):
-    HANDSHAKE = auto()
-    CONNECTED = auto()
-    CLOSED = auto()
 
 
 class GateClient:
@@ -207,7 +225,7 @@ class GateClient:
             content[-SESSION_SIZE - 1 : -SESSION_SIZE],
             content[-SESSION_SIZE:],
         )
-        if flag not in (FAILED, ANSWERED) or not flag:
+        if flag not in (FAILED, ANSWERED):
             self._state = _State.CLOSED
             raise ProtocolError("a response without a flag of 0 or 1")
         return Response(session, flag == ANSWERED, body)

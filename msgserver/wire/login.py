@@ -132,17 +132,24 @@ class LoginServer:
         """
         Give the event that what was fed so far makes, or None until more is.
 
-        @raise Unauthorized: a line is wrong; L{refuse} has it said to the client.
-        @raise ProtocolError: a line is too long (L1).
+        @raise Unauthorized: a line is wrong; L{refuse} has it said to the client. No further
+            line is looked at: there is one guess at a proof.
+        @raise ProtocolError: a line is too long (L1). The conversation is over.
         """
         while self._state not in (_State.VERDICT, _State.CLOSED):
-            line = self._lines.next()
+            try:
+                line = self._lines.next()
+            except ProtocolError:
+                self._state = _State.CLOSED
+                raise
             if line is None:
                 return None
+            step = self._state
             try:
                 event = self._lineReceived(decode64(line))
             except ValueError as error:
-                raise Unauthorized(f"{self._state.name.lower()} line: {error}") from None
+                self._state = _State.VERDICT
+                raise Unauthorized(f"{step.name.lower()} line: {error}") from None
             if event is not None:
                 return event
         return None
@@ -223,11 +230,19 @@ class LoginClient:
 
     def nextEvent(self) -> Admitted | None:
         """
-        Give the event that what was fed so far makes, or None until more is.
+        Give the event that what was fed so far makes, or None until more is. After an
+        error there is none.
 
         @raise Refused: the server said no, in its own words.
         @raise ProtocolError: this is no login server.
         """
+        try:
+            return self._readLines()
+        except (Refused, ProtocolError):
+            self._done = True
+            raise
+
+    def _readLines(self) -> Admitted | None:
         while not self._done:
             line = self._lines.next()
             if line is None:
@@ -251,6 +266,7 @@ class LoginClient:
         if self._done:
             return None
         if self._admitted is None:
+            self._done = True
             raise ProtocolError("the login server closed without a verdict")
         return self._finish(None)
 
@@ -281,7 +297,6 @@ class LoginClient:
             except ValueError as error:
                 raise ProtocolError(f"the subid is {error}") from None
             return
-        self._done = True
         for refusal in (Unauthorized, Forbidden, NotAcceptable):
             if line == refusal.status.value:
                 raise refusal(line.decode())
@@ -292,7 +307,7 @@ class LoginClient:
         if code != ADDRESS_STATUS:
             return None
         try:
-            return decode64(text).decode("ascii")
+            return decode64(text).decode()
         except ValueError as error:
             raise ProtocolError(f"the gate's address is {error}") from None
 

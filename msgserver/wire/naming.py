@@ -16,8 +16,8 @@ from msgserver.errors import BadRequest
 MAX_INDEX = 2**63 - 1
 """The greatest index of a handshake (H)."""
 
-_HANDSHAKE = re.compile(rb"([^:]*):(0|[1-9][0-9]{0,18}):([^:]*)", re.DOTALL)
-_USERNAME = re.compile(rb"([^@#]*)@([^@#]*)#([^@#]*)", re.DOTALL)
+_HANDSHAKE = re.compile(rb"([^:]*):(0|[1-9][0-9]{0,18}):([^:]*)")
+_USERNAME = re.compile(rb"([^@#]*)@([^@#]*)#([^@#]*)")
 
 
 def encode64(raw: bytes) -> bytes:

@@ -1,0 +1,206 @@
+"""L{msgserver.answering}: S4, and answers that come later."""
+
+from __future__ import annotations
+
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.logger import globalLogPublisher
+
+from msgserver.errors import InvalidState, RequestFailed
+from msgserver.sessions import currentRequest
+from msgserver.wire.gate import requestPacket
+from tests.gates import ONE, THREE, TWO, GateCase
+
+TOO_MUCH = b"big:65531"
+
+
+class FailureTests(GateCase):
+    """S4: no answer is ever silently dropped, and no handler breaks a connection."""
+
+    def answer(self, content: bytes) -> list[bytes]:
+        """Ask for C{content}, and say what came; the connection must serve on."""
+        client = self.connect(self.login())
+        client.ask(ONE, content)
+        self.turn()
+        heard = client.heard()
+        client.ask(TWO, b"still there")
+        self.assertEqual(client.heard(), [b"still there\x01" + TWO])
+        return heard
+
+    def test_raises(self) -> None:
+        """S4: flag 0 without content, and one log entry with the traceback."""
+        self.assertEqual(self.answer(b"raise"), [b"\x00" + ONE])
+        failures = self.flushLoggedErrors(ValueError)
+        self.assertEqual(len(failures), 1)
+        self.assertIn("requestReceived", failures[0].getTraceback())
+
+    def test_requestFailed(self) -> None:
+        """S4: flag 0 with the content that the handler gives; that is no bug."""
+        self.assertEqual(self.answer(b"refuse:not enough gold"), [b"not enough gold\x00" + ONE])
+
+    def test_noBytes(self) -> None:
+        """S4: what is no bytes is answered with flag 0, and logged."""
+        errors = self.loggedErrors()
+        for what in (b"text", b"none", b"array"):
+            self.assertEqual(self.answer(b"nonsense:" + what), [b"\x00" + ONE])
+        self.assertEqual(self.answer(b"refuse badly"), [b"\x00" + ONE])
+        self.assertEqual(len(errors), 4)
+
+    def test_tooLong(self) -> None:
+        """S4: 65,530 bytes are an answer, one more is flag 0, and logged."""
+        errors = self.loggedErrors()
+        self.assertEqual(self.answer(b"big:65530"), [bytes(65530) + b"\x01" + ONE])
+        self.assertEqual(errors, [])
+        self.assertEqual(self.answer(TOO_MUCH), [b"\x00" + ONE])
+        self.assertEqual(self.answer(b"big:70000"), [b"\x00" + ONE])
+        self.assertEqual(len(errors), 2)
+
+    def test_later(self) -> None:
+        """S4: all of that holds for what comes later."""
+        errors = self.loggedErrors()
+        user = self.login()
+        for index, (answer, expected) in enumerate(
+            (
+                (b"fine", b"fine\x01"),
+                (RequestFailed(b"no"), b"no\x00"),
+                (RequestFailed(bytes(65531)), b"\x00"),
+                ("text", b"\x00"),
+                (bytes(65531), b"\x00"),
+                (ZeroDivisionError(), b"\x00"),
+                (CancelledError(), b"\x00"),
+            ),
+            1,
+        ):
+            client = self.connect(user, index)
+            client.ask(bytes([0, 0, 0, index]), b"later:a")
+            promised = self.handler.promised[b"a"]
+            if isinstance(answer, Exception):
+                promised.errback(answer)
+            else:
+                promised.callback(answer)
+            self.turn()
+            self.assertEqual(client.heard(), [expected + bytes([0, 0, 0, index])])
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError, CancelledError)), 2)
+        self.assertEqual(len(errors), 5)
+
+    def test_hangs(self) -> None:
+        """S1: a request that never ends holds up neither others nor a reconnection."""
+        user = self.login()
+        client = self.connect(user, 1)
+        client.ask(ONE, b"later:never")
+        client.ask(TWO, b"hello")
+        self.assertEqual(client.heard(), [b"hello\x01" + TWO])
+        self.connect(user, 2).ask(ONE, b"asked again")
+        self.assertEqual(self.handler.requests, [b"later:never", b"hello"])
+
+    def loggedErrors(self) -> list[str]:
+        """The events at error level or above from here on."""
+        seen: list[str] = []
+
+        def observe(event: dict[str, object]) -> None:
+            level = event.get("log_level")
+            if getattr(level, "name", "") in ("error", "critical"):
+                seen.append(str(event.get("log_format")))
+
+        globalLogPublisher.addObserver(observe)
+        self.addCleanup(globalLogPublisher.removeObserver, observe)
+        return seen
+
+
+class LaterTests(GateCase):
+    """S1, S6, S8: answers that come by themselves."""
+
+    def test_oneWriteForATurn(self) -> None:
+        """Answers of one turn of the reactor leave together, in the order they were ready."""
+        client = self.connect(self.login())
+        for session in (ONE, TWO, THREE):
+            client.ask(session, b"later:" + session)
+        writes: list[bytes] = []
+        client.transport.write = writes.append  # type: ignore[method-assign]  # to see each
+        for session in (THREE, ONE):
+            self.handler.promised[session].callback(b"x")
+        self.assertEqual(writes, [])
+        self.turn()
+        self.assertEqual(writes, [b"\x00\x06x\x01" + THREE + b"\x00\x06x\x01" + ONE])
+
+    def test_orderWithImmediate(self) -> None:
+        """S1: an answer that was ready before a batch leaves before it."""
+        client = self.connect(self.login())
+        client.ask(ONE, b"later:a")
+        self.handler.promised[b"a"].callback(b"first")
+        client.ask(TWO, b"second")
+        self.turn()
+        self.assertEqual(client.heard(), [b"first\x01" + ONE, b"second\x01" + TWO])
+
+    def test_inTheBatch(self) -> None:
+        """S1: so does one that becomes ready in the middle of it, in its place."""
+        client = self.connect(self.login())
+        self.handler.requestReceived = lambda user, content: (  # type: ignore[method-assign]  # scripted
+            fired(content) if content == b"later" else content
+        )
+
+        def fired(content: bytes) -> Deferred[bytes]:
+            promised: Deferred[bytes] = Deferred()
+            promised.callback(content)
+            return promised
+
+        self.service._answering.requestReceived = self.handler.requestReceived
+        client.send(
+            requestPacket(ONE, b"a") + requestPacket(TWO, b"later") + requestPacket(THREE, b"b")
+        )
+        self.turn()
+        self.assertEqual(client.heard(), [b"a\x01" + ONE, b"later\x01" + TWO, b"b\x01" + THREE])
+
+    def test_toTheConnectionThatAsksLast(self) -> None:
+        """S6: a request that runs across a cut is answered to who asked again, once."""
+        user = self.login()
+        old = self.connect(user, 1)
+        old.ask(ONE, b"later:a")
+        old.lose()
+        new = self.connect(user, 2)
+        new.ask(ONE, b"asked again")
+        self.fulfil(b"a", b"done")
+        self.assertEqual(old.heard(), [])
+        self.assertEqual(new.heard(), [b"done\x01" + ONE])
+        self.assertEqual(self.handler.requests, [b"later:a"])
+
+    def test_whileAway(self) -> None:
+        """S8: an answer made while the user is away is kept."""
+        user = self.login()
+        client = self.connect(user, 1)
+        client.ask(ONE, b"later:a")
+        client.lose()
+        self.fulfil(b"a", b"done")
+        again = self.connect(user, 2)
+        again.ask(ONE, b"asked again")
+        self.assertEqual(again.heard(), [b"done\x01" + ONE])
+
+    def test_failedIsKept(self) -> None:
+        """S9: a flag-0 response is replayed as it was."""
+        user = self.login()
+        client = self.connect(user, 1)
+        client.send(requestPacket(ONE, b"refuse:no") + requestPacket(TWO, b"later:a"))
+        client.lose()
+        self.handler.promised[b"a"].errback(RequestFailed(b"never"))
+        again = self.connect(user, 2)
+        again.send(requestPacket(ONE, b"hello") + requestPacket(TWO, b"hello"))
+        self.assertEqual(again.heard(), [b"no\x00" + ONE, b"never\x00" + TWO])
+
+
+class CurrentRequestTests(GateCase):
+    """What a handler may ask for beyond its arguments."""
+
+    def test_inCoroutine(self) -> None:
+        """A coroutine finds its own request, whatever else has been served meanwhile."""
+        client = self.connect(self.login())
+        client.send(requestPacket(ONE, b"async:a") + requestPacket(TWO, b"async:b"))
+        client.ask(THREE, b"hello")
+        self.fulfil(b"b", None)
+        self.fulfil(b"a", None)
+        self.assertEqual(
+            client.heard(), [b"hello\x01" + THREE, TWO + b"\x01" + TWO, ONE + b"\x01" + ONE]
+        )
+
+    def test_outside(self) -> None:
+        """Outside of a request there is none."""
+        self.connect(self.login()).ask(ONE, b"hello")
+        self.assertRaises(InvalidState, currentRequest)

@@ -1,0 +1,287 @@
+"""
+Who may know whom in L{msgserver}: imports go one way, and the pure core stays pure.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from graphlib import TopologicalSorter
+from pathlib import Path
+
+from attrs import frozen
+from twisted.trial.unittest import SynchronousTestCase
+
+PACKAGE = "msgserver"
+ROOT = Path(__file__).resolve().parent.parent / PACKAGE
+
+WIRE = "wire.framing wire.naming wire.classic wire.modern wire.login wire.gate"
+HELPERS = "deadlines later limits"
+BELOW_PROTOCOLS = f"errors interfaces {WIRE} {HELPERS}"
+CONFIG = "tomllines configvalues config loading configfile"
+
+# Each module, and what of the package it may import. A protocol never imports a service nor
+# the reverse, and the login side never the gate's: they meet in interfaces.
+ALLOWED = {
+    # The pure core.
+    "errors": "",
+    "wire": "",
+    "wire.framing": "errors",
+    "wire.naming": "errors",
+    "wire.classic": "errors",
+    "wire.modern": "errors",
+    "wire.login": "errors wire.framing wire.naming",
+    "wire.gate": "errors wire.framing wire.naming wire.classic wire.modern",
+    "kept": f"errors {WIRE}",
+    "sessions": f"errors {WIRE} kept",
+    "clientlogin": f"errors {WIRE}",
+    # Beside it.
+    "interfaces": "errors wire.naming",
+    # Helpers of protocols and services.
+    "deadlines": "",
+    "later": "",
+    "limits": "deadlines",
+    # The login side.
+    "loginprotocol": BELOW_PROTOCOLS,
+    "loginservice": BELOW_PROTOCOLS,
+    # The gate's side.
+    "msgprotocol": f"{BELOW_PROTOCOLS} sessions",
+    "answering": f"{BELOW_PROTOCOLS} sessions",
+    "msgservice": f"{BELOW_PROTOCOLS} sessions answering",
+    # Above them.
+    "remote": BELOW_PROTOCOLS,
+    "passwords": "wire.naming",
+    "handlers": f"{BELOW_PROTOCOLS} sessions passwords",
+    "clientprotocols": f"{BELOW_PROTOCOLS} clientlogin",
+    "client": f"{BELOW_PROTOCOLS} clientlogin clientprotocols",
+    "testing": f"{BELOW_PROTOCOLS} sessions clientlogin clientprotocols client remote handlers"
+    " loginprotocol loginservice msgprotocol answering msgservice",
+    # The config file.
+    "tomllines": "",
+    "configvalues": "errors",
+    "config": f"errors {WIRE} configvalues",
+    "loading": "errors interfaces",
+    "configfile": "errors interfaces tomllines configvalues config loading",
+    "listening": f"errors interfaces {HELPERS} {CONFIG}",
+    # What users see; of ours, only the top needs it (for the version).
+    PACKAGE: "errors interfaces sessions passwords handlers client",
+    # The top, which nothing imports.
+    "tap": f"{BELOW_PROTOCOLS} sessions loginprotocol loginservice msgprotocol msgservice"
+    f" remote handlers listening {CONFIG} {PACKAGE}",
+}
+
+# What is named in signatures alone, and so only under TYPE_CHECKING.
+ALLOWED_FOR_TYPES = {"interfaces": "sessions"}
+
+# No Twisted, no zope, no clock, no randomness, no operating system: all that is handed in.
+PURE = {"errors", "wire", "kept", "sessions", "clientlogin", *WIRE.split()}
+ALLOWED_IN_PURE = {
+    *"__future__ abc base64 binascii collections contextvars dataclasses enum functools".split(),
+    *"hashlib hmac itertools math operator re struct types typing".split(),
+    *"attrs cryptography".split(),
+}
+
+# The link between the services is one module's business.
+ONLY_IN = {"twisted.spread": "remote"}
+
+
+@frozen
+class Import:
+    """One imported name, as C{package.module} or C{package.module.name}."""
+
+    line: int
+    name: str
+    isForTypes: bool
+
+
+def importsOf(source: str, module: str, isPackage: bool = False) -> Iterator[Import]:
+    """Find every import of a module, those within functions included."""
+    tree = ast.parse(source)
+    forTypes = {
+        inner
+        for node in ast.walk(tree)
+        if isinstance(node, ast.If) and ast.unparse(node.test).endswith("TYPE_CHECKING")
+        for statement in node.body
+        for inner in ast.walk(statement)
+    }
+    path = [PACKAGE, *(module.split(".") if module != PACKAGE else [])]
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            above = path[: len(path) - node.level + isPackage] if node.level else []
+            base = ".".join([*above, *([node.module] if node.module else [])])
+            names = [f"{base}.{alias.name}" for alias in node.names]
+        else:
+            continue
+        for name in names:
+            yield Import(node.lineno, name, node in forTypes)
+
+
+def moduleOf(name: str) -> str:
+    """Tell which of our modules an imported name of ours is, or is in."""
+    path = name.split(".")[1:]
+    while path and ".".join(path) not in ALLOWED:
+        # What is no module is a name in one; but an unknown module is nobody's name.
+        path.pop()
+    return ".".join(path) or PACKAGE
+
+
+def violations(module: str, source: str, isPackage: bool = False) -> list[str]:
+    """Say which imports of a module are not allowed, and where."""
+    if module not in ALLOWED:
+        return [f"{module} is not in the table of tests/test_layers.py"]
+    wrong = []
+    for each in importsOf(source, module, isPackage):
+        top = each.name.partition(".")[0]
+        if top == PACKAGE:
+            allowed = ALLOWED[module].split()
+            if each.isForTypes:
+                allowed += ALLOWED_FOR_TYPES.get(module, "").split()
+            isWrong = moduleOf(each.name) not in allowed
+        else:
+            isWrong = module in PURE and top not in ALLOWED_IN_PURE
+        isWrong |= any(
+            f"{each.name}.".startswith(f"{name}.") and module != only
+            for name, only in ONLY_IN.items()
+        )
+        if isWrong:
+            wrong.append(f"{module}:{each.line} imports {each.name}")
+    return wrong
+
+
+class LayerTests(SynchronousTestCase):
+    """The package as it stands."""
+
+    def test_everyImport(self) -> None:
+        """Every module is in the table, and imports what the table allows."""
+        wrong = []
+        seen = set()
+        for file in sorted(ROOT.rglob("*.py")):
+            path = file.relative_to(ROOT).with_suffix("").parts
+            isPackage = path[-1] == "__init__"
+            module = ".".join(path[:-1] if isPackage else path) or PACKAGE
+            seen.add(module)
+            wrong += violations(module, file.read_text(encoding="utf-8"), isPackage)
+        self.assertEqual(wrong, [])
+        self.assertLessEqual({"errors", "wire.login", "interfaces", PACKAGE}, seen)
+
+    def test_noCircle(self) -> None:
+        """The table knows only modules that it has, and goes one way."""
+        edges = {module: allowed.split() for module, allowed in ALLOWED.items()}
+        for allowed in edges.values():
+            self.assertLessEqual(set(allowed), set(ALLOWED))
+        self.assertEqual(set(TopologicalSorter(edges).static_order()), set(ALLOWED))
+        self.assertLessEqual(PURE, set(ALLOWED))
+
+    def test_top(self) -> None:
+        """Nothing imports the top, and nothing but the top the package itself."""
+        importers = {name: self.importersOf(name) for name in ("tap", PACKAGE)}
+        self.assertEqual(importers, {"tap": set(), PACKAGE: {"tap"}})
+
+    def test_sides(self) -> None:
+        """Protocols and services do not know each other, nor the login side the gate's."""
+        sides = {"loginprotocol", "loginservice", "msgprotocol", "msgservice"}
+        for side in sides:
+            self.assertEqual(self.importersOf(side) & sides, set())
+
+    def test_pure(self) -> None:
+        """The pure core knows only itself."""
+        for module in PURE:
+            self.assertLessEqual(set(ALLOWED[module].split()), PURE)
+
+    def importersOf(self, name: str) -> set[str]:
+        """Tell who may import a module."""
+        return {module for module, allowed in ALLOWED.items() if name in allowed.split()}
+
+
+class CheckerTests(SynchronousTestCase):
+    """The checker itself, on modules that do not exist."""
+
+    def assertWrong(self, module: str, source: str, *names: str) -> None:
+        """See exactly these imports found wrong."""
+        wrong = [each.partition(" imports ")[2] for each in violations(module, source)]
+        self.assertEqual(wrong, list(names), source)
+
+    def test_spellings(self) -> None:
+        """A forbidden edge is found however it is written, and wherever."""
+        name = "msgserver.msgservice"
+        self.assertWrong("msgprotocol", "import msgserver.msgservice", name)
+        self.assertWrong("msgprotocol", "import msgserver.msgservice as service", name)
+        self.assertWrong("msgprotocol", "from msgserver import msgservice", name)
+        self.assertWrong("msgprotocol", "from msgserver import errors, msgservice", name)
+        self.assertWrong("msgprotocol", "from msgserver.msgservice import X", f"{name}.X")
+        self.assertWrong("msgprotocol", "from . import msgservice", name)
+        self.assertWrong("msgprotocol", "from .msgservice import X", f"{name}.X")
+        self.assertWrong("wire.gate", "from ..sessions import X", "msgserver.sessions.X")
+        self.assertWrong("wire.framing", "from . import naming", "msgserver.wire.naming")
+        self.assertWrong(
+            "msgprotocol",
+            f"def f():\n    try:\n        import {name}\n    except ImportError:\n        pass",
+            name,
+        )
+        self.assertWrong("msgprotocol", "import msgserver", "msgserver")
+        self.assertWrong(
+            "msgprotocol", "from msgserver import __version__", "msgserver.__version__"
+        )
+
+    def test_package(self) -> None:
+        """In a package's own file, one dot is the package itself."""
+        self.assertEqual(
+            violations("wire", "from .gate import X", isPackage=True),
+            ["wire:1 imports msgserver.wire.gate.X"],
+        )
+        self.assertEqual(violations(PACKAGE, "from .errors import X", isPackage=True), [])
+        self.assertEqual(
+            violations(PACKAGE, "from . import tap", isPackage=True),
+            ["msgserver:1 imports msgserver.tap"],
+        )
+
+    def test_allowed(self) -> None:
+        """What the table allows is not found."""
+        self.assertWrong("msgprotocol", "from msgserver.sessions import Connection")
+        self.assertWrong("msgprotocol", "from .wire import gate\nimport msgserver.wire.framing")
+        self.assertWrong("msgprotocol", "import os\nfrom twisted.internet import protocol")
+        self.assertWrong("sessions", "from collections.abc import Iterator\nimport attrs")
+
+    def test_sides(self) -> None:
+        """Neither side knows the other, nor a protocol its service."""
+        self.assertWrong("loginprotocol", "import msgserver.sessions", "msgserver.sessions")
+        self.assertWrong("loginservice", "import msgserver.msgservice", "msgserver.msgservice")
+        self.assertWrong("msgservice", "import msgserver.msgprotocol", "msgserver.msgprotocol")
+        self.assertWrong("config", "import msgserver.tap", "msgserver.tap")
+
+    def test_forTypes(self) -> None:
+        """What is allowed for types alone is wrong elsewhere, the other branch included."""
+        line = "from msgserver.sessions import X"
+        name = "msgserver.sessions.X"
+        self.assertWrong("interfaces", f"if TYPE_CHECKING:\n    {line}")
+        self.assertWrong("interfaces", f"if typing.TYPE_CHECKING:\n    {line}")
+        self.assertWrong("interfaces", line, name)
+        self.assertWrong("interfaces", f"if TYPE_CHECKING:\n    pass\nelse:\n    {line}", name)
+        self.assertWrong("interfaces", f"if not TYPE_CHECKING:\n    pass\n{line}", name)
+        self.assertWrong("loginservice", f"if TYPE_CHECKING:\n    {line}", name)
+
+    def test_pure(self) -> None:
+        """In the pure core, everything outside the list is found, for types as well."""
+        for name in (
+            *("time", "datetime", "random", "secrets", "os", "asyncio", "threading", "socket"),
+            *("os.path", "twisted", "twisted.internet.defer", "zope.interface", "logging"),
+        ):
+            for module in ("errors", "wire.login", "sessions", "clientlogin"):
+                self.assertWrong(module, f"import {name}", name)
+            self.assertWrong("wire.gate", f"from {name} import X", f"{name}.X")
+            self.assertWrong("kept", f"if TYPE_CHECKING:\n    import {name}", name)
+
+    def test_oneModulesBusiness(self) -> None:
+        """The link's library is found everywhere but in the link."""
+        self.assertWrong("remote", "from twisted.spread import pb")
+        self.assertWrong("tap", "from twisted.spread import pb", "twisted.spread.pb")
+        self.assertWrong("tap", "from twisted.spread.pb import X", "twisted.spread.pb.X")
+        self.assertWrong("tap", "import twisted.spreadsheet")
+
+    def test_unknownModule(self) -> None:
+        """A module that the table does not have is wrong as such."""
+        self.assertEqual(
+            violations("novelty", ""), ["novelty is not in the table of tests/test_layers.py"]
+        )
