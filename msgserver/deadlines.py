@@ -59,8 +59,10 @@ class Deadlines(Generic[_Item]):
         while self._due:
             item, due = next(iter(self._due.items()))
             if due > now:
-                if self._timer is None:
-                    self._timer = self._clock.callLater(due - now, self._sweep)
+                # An item that `expired` started has set the timer for itself: too late for this.
+                if self._timer is not None:
+                    self._timer.cancel()
+                self._timer = self._clock.callLater(due - now, self._sweep)
                 return
             del self._due[item]
             self._expired(item)

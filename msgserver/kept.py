@@ -93,6 +93,12 @@ class KeptResponses:
         self._aging = ()
         self._fresh = []
 
+    def forget(self) -> None:
+        """Let go of everything."""
+        self._older, self._younger = [], []
+        self._count = self._size = 0
+        self.release()
+
     def _addOne(self, packet: bytes) -> None:
         if self._count >= self._countLimit or self._size + len(packet) > self._sizeLimit:
             self._older = self._younger

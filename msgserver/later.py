@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.defer import CancelledError, Deferred, maybeDeferred
 from twisted.internet.interfaces import IReactorTime
 
 
@@ -19,7 +19,13 @@ def asked(function: Callable[..., Any], *arguments: object) -> Deferred[Any]:
         own cancellation; an answer that comes after that is dropped.
     """
     promised = maybeDeferred(function, *arguments)
-    outer: Deferred[Any] = Deferred(lambda _: promised.cancel())
+
+    def letGo(outer: Deferred[Any]) -> None:
+        # In this order: the function may answer its cancellation with a result.
+        outer.errback(CancelledError())
+        promised.cancel()
+
+    outer: Deferred[Any] = Deferred(letGo)
 
     def finished(result: object) -> None:
         if not outer.called:

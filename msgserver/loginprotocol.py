@@ -86,12 +86,11 @@ class LoginProtocol(Protocol):
         self._close()
 
     def _failed(self, failure: Failure) -> None:
-        if failure.check(CancelledError):
-            return  # The connection is gone.
         refusal = failure.value
         if not isinstance(refusal, Refused):
-            self.factory.log.failure("a login failed", failure)
-            refusal = Forbidden("a bug")
+            if not isinstance(refusal, CancelledError):  # As it is when the client has gone.
+                self.factory.log.failure("a login failed", failure)
+            refusal = Forbidden("the login failed")
         self._refuse(refusal)
 
     def _refuse(self, refusal: Refused) -> None:

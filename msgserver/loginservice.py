@@ -8,7 +8,7 @@ from typing import Any
 
 from attrs import frozen
 from twisted.application.service import Service
-from twisted.internet.defer import Deferred, TimeoutError, fail, succeed
+from twisted.internet.defer import CancelledError, Deferred, TimeoutError, fail, succeed
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from zope.interface import implementer
@@ -94,13 +94,18 @@ class LoginService(Service):
         except Unauthorized as refusal:
             self.log.info("login refused: {peer}: {refusal}", peer=peer, refusal=refusal)
             raise
+        except CancelledError:
+            # The client has gone, as clients do: nobody's bug.
+            raise Unauthorized("nobody waits for it any more") from None
         except Exception as error:
             self.log.failure("authenticate failed")
             raise Unauthorized("the login handler failed") from error
-        if not isinstance(account, Account):
-            self.log.error("authenticate gave no Account but {type}", type=type(account))
-            raise Unauthorized("the login handler gave no account")
-        return account
+        match account:
+            case Account(server=bytes(), uid=bytes()):
+                return account
+        # Not what it is, which may be the token (L6).
+        self.log.error("authenticate gave no Account of bytes, but {type}", type=type(account))
+        raise Unauthorized("the login handler gave no account")
 
     async def _admit(self, account: Account, secret: bytes, peer: str) -> Admission:
         try:
@@ -126,6 +131,10 @@ class LoginService(Service):
         except (GateUnavailable, TimeoutError) as error:
             # The new login goes ahead: one gate that is away must not lock the user out.
             self.log.warn("could not kick {uid}: {error}", uid=uid, error=error)
+        except CancelledError:
+            raise
+        except Exception:
+            self.log.failure("a gate failed to kick {uid}", uid=uid)
         self._forget(uid, place)
 
     def _inTime(self, promised: Deferred[Any]) -> Deferred[Any]:
@@ -141,12 +150,13 @@ class LoginService(Service):
         known = self._gates.get(name)
         if known is not None and known[0] is not gate:
             return fail(InvalidState(f"another gate is named {name!r}"))
+        self._forgetAll(gate)
         self._gates[name] = (gate, registration)
         superseded = []
         for uid, subid in registration.logins:
             place = _Place(gate, subid)
             places = self._places.setdefault(uid, set())
-            if self._multilogin or not places - {place}:
+            if self._multilogin or not places:
                 places.add(place)
             else:
                 superseded.append((uid, subid))
@@ -156,15 +166,18 @@ class LoginService(Service):
         """See L{ILoginDirectory.unregister}."""
         for name in [name for name, (known, _) in self._gates.items() if known is gate]:
             del self._gates[name]
-        for uid, places in list(self._places.items()):
-            for place in [place for place in places if place.gate is gate]:
-                self._forget(uid, place)
+        self._forgetAll(gate)
         return succeed(None)
 
     def loggedOut(self, gate: IGate, uid: bytes, subid: bytes) -> Deferred[None]:
         """See L{ILoginDirectory.loggedOut}."""
         self._forget(uid, _Place(gate, subid))
         return succeed(None)
+
+    def _forgetAll(self, gate: IGate) -> None:
+        for uid, places in list(self._places.items()):
+            for place in [place for place in places if place.gate is gate]:
+                self._forget(uid, place)
 
     def _forget(self, uid: bytes, place: _Place) -> None:
         places = self._places.get(uid)

@@ -6,6 +6,7 @@ C{python -m msgserver.passwords} asks for a password and prints what to put into
 
 from __future__ import annotations
 
+import re
 from getpass import getpass
 from hashlib import scrypt
 from hmac import compare_digest
@@ -14,6 +15,7 @@ from os import urandom
 from msgserver.wire.naming import decode64, encode64
 
 _SCHEME = "scrypt"
+_STORED = re.compile(rf"{_SCHEME}\$" + r"([1-9][0-9]*)\$" * 3 + r"([^$]*)\$([^$]*)")
 # 16 MiB and about 50 ms for each password.
 _COST, _BLOCK_SIZE, _PARALLELISM = 2**14, 8, 1
 _MOST_MEMORY = 64 * 1024 * 1024
@@ -65,13 +67,16 @@ def isPassword(password: bytes, stored: str) -> bool:
 
 
 def _parse(stored: str) -> tuple[int, int, int, bytes, bytes]:
-    scheme, *parts = stored.split("$")
-    if scheme != _SCHEME or len(parts) != 5:
+    match = _STORED.fullmatch(stored)
+    if match is None:
         raise ValueError("not of the form scrypt$n$r$p$salt$hash")
-    cost, blockSize, parallelism = map(int, parts[:3])
-    salt, digest = (decode64(part.encode()) for part in parts[3:])
-    if not digest or cost * blockSize * 128 > _MOST_MEMORY:
-        raise ValueError("an empty hash, or one that takes too much memory to check")
+    cost, blockSize, parallelism = map(int, match.groups()[:3])
+    salt, digest = (decode64(part.encode()) for part in match.groups()[3:])
+    if not digest or cost < 2 or cost & (cost - 1):
+        raise ValueError("an empty hash, or a cost that is no power of two")
+    # As OpenSSL reckons it.
+    if 128 * blockSize * (cost + 2 + parallelism) > _MOST_MEMORY:
+        raise ValueError("a hash that takes too much memory to check")
     return cost, blockSize, parallelism, salt, digest
 
 

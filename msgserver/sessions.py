@@ -192,7 +192,8 @@ class Login:
         if self.connection is not None:
             self.disconnect(self.connection)
         self._kept.recall(self._running.keys())
-        self._inherited.update(self._running)
+        # Not added to: what was answered while the user was away is running no more.
+        self._inherited = set(self._running)
         self.connection = Connection(self, transport)
         return self.connection
 
@@ -202,7 +203,7 @@ class Login:
 
         @return: whether it was the login's current one. If not, nothing has happened (H4).
         """
-        connection.isOpen = False
+        connection._stop()
         if connection is not self.connection:
             return False
         connection.keepReady()
@@ -215,11 +216,12 @@ class Login:
     def _end(self) -> None:
         self.isEnded = True
         self.secret = b""
+        self._kept.forget()
         if self.connection is None:
             self._running.clear()
         else:
             # What becomes ready before the transport has closed still leaves (U2).
-            self.connection.isOpen = False
+            self.connection._stop()
 
     def _answered(self, running: Running, packet: bytes) -> None:
         self.runningCount -= 1
@@ -228,8 +230,10 @@ class Login:
             del self._running[running.session]
             if connection is not None and connection is running.connection:
                 connection._ready.append(packet)
-            elif running.session in self._inherited and connection is not None:
+            elif connection is not None:
                 self._inherited.discard(running.session)
+                # They were made before this one, so they are not to outlive it (S7).
+                connection.keepReady()
                 self._kept.offer(running.session, packet)
             else:
                 self._kept.add([packet])
@@ -311,10 +315,12 @@ class Connection:
                 break
             tail = stop - SESSION_SIZE
             session = data[tail:stop]
-            if (replays or inherited) and self._isAskedAgain(session):
+            if (replays or inherited) and (size := self._askedAgain(session)) is not None:
                 start = stop
-            elif increasing and not self._countsUp(session):
+                made += size
+            elif increasing and (size := self._askedLate(session)) is not None:
                 start = stop
+                made += size
             elif login.runningCount >= maxRunning:
                 self.isFull = True  # B2
                 break
@@ -328,13 +334,14 @@ class Connection:
                 except Exception as error:
                     content = application.requestFailed(user, error)
                     ready.append(responsePacket(session, FAILED, content))
+                    made += len(content)
                 else:
                     if answer.__class__ is bytes and len(answer) <= MAX_RESPONSE:
                         size = len(answer)
                         ready.append(prefix(size + _RESPONSE_EXTRA) + answer + ANSWERED + session)
                         made += size
                     else:
-                        self._begin(session, answer)
+                        made += self._begin(session, answer)
             if not self.isOpen:
                 break
             if made > _BATCH_SIZE:
@@ -366,41 +373,61 @@ class Connection:
             self._replayed.append(self.login._kept.add(self._ready))
             self._ready.clear()
 
-    def _begin(self, session: bytes, result: Any) -> None:
+    def _stop(self) -> None:
+        self.isOpen = self.isFull = self.hasMore = False
+
+    def _begin(self, session: bytes, result: Any) -> int:
+        """Have a request answered later; tell the bytes of answers that this made at once."""
         login = self.login
         request = Running(login, session, self)
         login._running[session] = request
         login.runningCount += 1
+        count = len(self._ready)
         login._application.answerLater(request, result)
+        return sum(map(len, self._ready[count:]))
 
-    def _isAskedAgain(self, session: bytes) -> bool:
-        """S6: answer from what earlier connections left. From then on it is ours (S5)."""
+    def _askedAgain(self, session: bytes) -> int | None:
+        """
+        S6: answer from what earlier connections left. From then on it is ours (S5).
+
+        @return: the bytes that are ready for it now; None where they left nothing.
+        """
         login = self.login
-        packet = login._kept.replays.pop(session, None)
-        if packet is not None:
+        replays = login._kept.replays
+        if session in replays:
+            # What this batch has made so far counts: it may be what this is forgotten for (S7).
             self.keepReady()
-            self._replayed.append(packet)
-            return True
-        if session in login._inherited:
+            packet = replays.pop(session, None)
+            if packet is not None:
+                self._replayed.append(packet)
+                return len(packet)
+        elif session in login._inherited:
             login._inherited.discard(session)
             login._running[session].connection = self
-            return True
-        return False
+            return 0
+        return None
 
-    def _countsUp(self, session: bytes) -> bool:
-        """S7: say whether the session is a new one; if not, it has been dealt with."""
+    def _askedLate(self, session: bytes) -> int | None:
+        """
+        S7: see to a session that does not count up.
+
+        @return: the bytes that are ready for it now; None where it does count up.
+        """
         login = self.login
         number = int.from_bytes(session, "big")
         if login._latest is None or _isAfter(number, login._latest):
-            login._latest = number
-            return True
+            if login.runningCount < login._limits.maxRunning:
+                login._latest = number  # Not yet where it waits and is looked at again (B2).
+            return None
         if session in login._running:
-            return False  # It is this connection's already, and its response will come.
+            return 0  # It is this connection's already, and its response will come.
         self.keepReady()
         login._kept.recall(login._running.keys())
-        if not self._isAskedAgain(session):
+        size = self._askedAgain(session)
+        if size is None:
             login._application.forgotten(login)
-        return False
+            return 0
+        return size
 
 
 def _isAfter(number: int, other: int) -> bool:

@@ -1,0 +1,59 @@
+# Needs Python 3.11 or later with venv, and nothing else. Targets with a ## are for you.
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN = $(VENV)/bin
+INSTALLED = $(VENV)/installed
+INSTALLED_DEV = $(VENV)/installed-dev
+PURE = msgserver/wire/*,msgserver/sessions.py,msgserver/kept.py
+
+.DEFAULT_GOAL = help
+.PHONY: help run demo test check clean
+
+help: ## list what there is
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile
+
+run: $(INSTALLED) ## start a login server and a gate with the echo example
+	@echo 'Login server on 127.0.0.1:8001, gate "sample" on 127.0.0.1:8888 (examples/msgserver.toml).'
+	@echo 'Users: alice with "password", bob with "secret". Ctrl-C stops it.'
+	@echo 'Next: "make demo" in a second shell.'
+	@exec $(BIN)/twistd -n --pidfile= msgserver --config examples/msgserver.toml
+
+demo: $(INSTALLED) ## log in to what "make run" started, and send requests
+	@$(BIN)/python examples/client.py
+
+# All of it, even where a part fails; the tests come last, so that their counts do.
+test: $(INSTALLED_DEV) ## run the linter, the type checker and all tests
+	@failed=; \
+	$(MAKE) --no-print-directory check || failed="$$failed check"; \
+	$(BIN)/coverage run -m twisted.trial tests || failed="$$failed trial"; \
+	$(BIN)/coverage report; \
+	$(BIN)/coverage report --include='$(PURE)' --fail-under=100 || failed="$$failed coverage"; \
+	$(BIN)/python -m pytest -q || failed="$$failed pytest"; \
+	if [ "$$failed" ]; then echo "Failed:$$failed" >&2; exit 1; fi
+
+check: $(INSTALLED_DEV) ## run the linter and the type checker only
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+clean: ## remove everything that was made here
+	rm -rf $(VENV) build dist msgserver.egg-info _trial_temp* .coverage* htmlcov
+	rm -rf .hypothesis .mypy_cache .pytest_cache .ruff_cache twisted/plugins/dropin.cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	    echo 'Python 3.11 or later is needed: name one with "make PYTHON=python3.11 ..."' >&2; \
+	    exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' || { \
+	    echo '$(PYTHON) has no venv: install it (Debian: apt install python3-venv)' >&2; \
+	    exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+$(INSTALLED): pyproject.toml setup.cfg | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --editable .
+	@touch $@
+
+$(INSTALLED_DEV): pyproject.toml setup.cfg | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	@touch $@ $(INSTALLED)

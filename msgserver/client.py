@@ -1,0 +1,301 @@
+"""
+The Twisted client: L{login} to a login server, and L{MsgClient} to ask a gate.
+
+::
+
+    def takeLogin():
+        return login(loginServer, Account(b"sample", b"alice"), token)
+
+    client = MsgClient(reactor, takeLogin, gate)
+    answer = await client.request(b"hello")
+
+What is said on a connection, L{msgserver.clientprotocols} knows, and what is asked again on
+the next, L{msgserver.clientlogin}. Here is when there is a connection at all, and a login.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from typing import Any, NoReturn
+
+from attrs import field, frozen
+from twisted.application.internet import ClientService, backoffPolicy
+from twisted.internet.defer import CancelledError, Deferred, fail
+from twisted.internet.endpoints import HostnameEndpoint, connectProtocol
+from twisted.internet.error import ConnectionDone, TimeoutError
+from twisted.internet.interfaces import (
+    IProtocol,
+    IProtocolFactory,
+    IReactorTime,
+    IStreamClientEndpoint,
+)
+from twisted.internet.protocol import Factory, Protocol, connectionDone
+from twisted.internet.task import deferLater
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from msgserver.clientlogin import MAX_UNANSWERED, ClientLogin, LoggedIn, parseAddress
+from msgserver.clientprotocols import GateClientProtocol, LoginClientProtocol
+from msgserver.errors import (
+    BadRequest,
+    InvalidState,
+    OutcomeUnknown,
+    Unauthorized,
+    UserNotFound,
+)
+from msgserver.interfaces import Account
+from msgserver.wire.classic import ClassicSuite
+from msgserver.wire.login import LoginClient, RandomBytes, Suite
+from msgserver.wire.naming import User
+
+LOGIN_TIMEOUT = 10.0
+"""Seconds that a login may take, from connecting to the server's verdict."""
+
+HANDSHAKE_TIMEOUT = 10.0
+"""Seconds that a gate has to answer the handshake."""
+
+RETRY_POLICY = backoffPolicy(initialDelay=0.1, maxDelay=30.0, factor=2.0)
+"""
+Seconds to wait when so many attempts in a row have failed: 0.2, 0.4 and so on to 30, and up
+to one more at random, so that not all the clients of a gate that restarts come at once.
+"""
+
+_CLASSIC = ClassicSuite()
+
+
+def login(
+    endpoint: IStreamClientEndpoint,
+    account: Account,
+    token: bytes,
+    *,
+    suite: Suite = _CLASSIC,
+    clock: IReactorTime | None = None,
+    timeout: float = LOGIN_TIMEOUT,
+    randomBytes: RandomBytes = os.urandom,
+) -> Deferred[LoggedIn]:
+    """
+    Log in.
+
+    @param account: whom the token proves; the server does not repeat it.
+    @param token: what the login handler over there expects, such as a password; never logged.
+    @param clock: where the time comes from; by default the global reactor.
+    @param timeout: seconds until the login is given up.
+    @return: fails with L{Unauthorized}, L{msgserver.errors.Forbidden} or
+        L{msgserver.errors.NotAcceptable} where the server says no; with
+        L{msgserver.errors.ProtocolError} where it is no login server; with
+        L{twisted.internet.error.TimeoutError}; or as the connection does. Cancelling it
+        closes the connection.
+    """
+    if clock is None:
+        # Importing it installs it, which is not for the import of this module to decide.
+        from twisted.internet import reactor
+
+        clock = IReactorTime(reactor)
+    conversation = LoginClientProtocol(LoginClient(suite, token, randomBytes), clock)
+
+    async def converse() -> LoggedIn:
+        await connectProtocol(endpoint, conversation)
+        admitted = await conversation.admitted
+        if admitted.address is not None:
+            parseAddress(admitted.address)
+        user = User(account.uid, admitted.subid, account.server)
+        return LoggedIn(user, admitted.secret, admitted.address)
+
+    return Deferred.fromCoroutine(converse()).addTimeout(timeout, clock, _timedOut)
+
+
+def _timedOut(result: object, timeout: float) -> NoReturn:
+    # Endpoints differ in what they fail with when they are cancelled.
+    raise TimeoutError(string=f"no answer within {timeout:g} seconds")
+
+
+class MsgClient:
+    """
+    Ask a gate, over as many connections and logins as it takes.
+
+    It connects from the next turn of the reactor on, and again whenever the connection is
+    lost, until L{close}. It ends by itself where going on is of no use: where a login is
+    refused with L{Unauthorized}, or a handshake with L{BadRequest}.
+
+    A request has no time-out of its own: C{addTimeout} of its Deferred cancels it, and
+    L{dropConnection} is there for a connection that seems dead.
+
+    @param reactor: where the time comes from, and what connects to the address that a login
+        gives (L5): all that L{HostnameEndpoint} asks for.
+    @param takeLogin: logs in, as L{login} does; called whenever there is no login.
+    @param gate: where to connect when the login gives no address.
+    @param retryPolicy: the seconds to wait when so many attempts in a row have failed.
+    @param maxUnanswered: how many requests are sent and unanswered at a time; no more than
+        the gate's C{expired_number} (S7).
+    """
+
+    _log = Logger()
+
+    def __init__(
+        self,
+        reactor: IReactorTime,
+        takeLogin: Callable[[], Awaitable[LoggedIn]],
+        gate: IStreamClientEndpoint | None = None,
+        *,
+        retryPolicy: Callable[[int], float] = RETRY_POLICY,
+        maxUnanswered: int = MAX_UNANSWERED,
+    ) -> None:
+        self._reactor = reactor
+        self._takeLogin = takeLogin
+        self._gate = gate
+        self._login: ClientLogin[Deferred[bytes]] = ClientLogin(maxUnanswered)
+        self._connection: GateClientProtocol | None = None
+        self._ended: Exception | None = None
+        self._service = ClientService(
+            _CurrentGate(self._attempt), Factory.forProtocol(Protocol), retryPolicy, reactor
+        )
+        self._service.startService()
+
+    def request(self, content: bytes) -> Deferred[bytes]:
+        """
+        Ask; now, or when there is a connection.
+
+        @param content: 0 to 65,531 bytes.
+        @return: fires with the answer. Fails with L{msgserver.errors.RequestFailed} where the
+            handler failed; with L{OutcomeUnknown} where the request had been sent when its
+            login or the client ended; and with what ended the client where it had not:
+            L{ConnectionDone} after L{close}. Cancelling it does not take back what has been
+            sent.
+        @raise ValueError: the content is too long.
+        """
+        if self._ended is not None:
+            return fail(self._ended)
+        answer: Deferred[bytes] = Deferred(lambda _: self._login.cancel(request))
+        request = self._login.ask(content, answer)
+        if self._connection is not None:
+            self._connection.sendRequests()
+        return answer
+
+    def whenConnected(self, failAfterFailures: int | None = None) -> Deferred[None]:
+        """
+        Wait for a connection that the gate has accepted.
+
+        @param failAfterFailures: how many attempts in a row may fail before this does, with
+            the last one's failure; None for any number.
+        @return: fires in the next turn where there is one. Fails with what ended the client.
+        """
+        if self._ended is not None:
+            return fail(self._ended)
+
+        def tell(result: IProtocol | Failure) -> None:
+            if isinstance(result, Failure):
+                if result.check(CancelledError) and self._ended is not None:
+                    raise self._ended
+                result.raiseException()
+
+        # ClientService calls back from within its state machine, where it cannot be asked
+        # anything; the caller may want to ask again.
+        return self._service.whenConnected(failAfterFailures).addBoth(
+            lambda result: deferLater(self._reactor, 0, tell, result)
+        )
+
+    def dropConnection(self) -> None:
+        """Cut the connection, if there is one, as the network might; the client comes back."""
+        if self._connection is not None:
+            self._connection.transport.abortConnection()
+
+    def close(self) -> Deferred[None]:
+        """
+        End the client. Unanswered requests fail, and no connection and no timer is left.
+
+        @return: fires when the connection is closed.
+        """
+        return self._end(ConnectionDone("the client was closed"))
+
+    def _end(self, reason: Exception) -> Deferred[None]:
+        self._ended = self._ended or reason
+        _failAll(self._login.end(), OutcomeUnknown(f"the client ended: {reason}"))
+        _failAll(self._login.abandon(), reason)
+        # In a turn of its own: what ends the client may be an attempt, or its user in a
+        # callback of ClientService's, and there ClientService cannot be stopped.
+        turn: Deferred[None] = deferLater(self._reactor, 0)
+        return turn.addCallback(lambda _: self._service.stopService())
+
+    async def _attempt(self, lifelines: IProtocolFactory) -> IProtocol:
+        """
+        Log in where need be, connect, and shake hands.
+
+        This is no C{prepareConnection} of L{ClientService}'s: where that fails, its state
+        machine has no transition for the loss of the connection, which is bound to follow.
+        So it hears of a connection only when the gate has accepted it.
+
+        @param lifelines: makes the protocol that tells L{ClientService} of the loss.
+        """
+        # takeLogin is the user's: it is called neither from our constructor nor from within
+        # ClientService's state machine.
+        await deferLater(self._reactor, 0)
+        if self._ended is not None:
+            raise self._ended
+        try:
+            if self._login.loggedIn is None:
+                await self._logIn()
+            connection = await self._shakeHands()
+        except Exception as error:
+            self._log.info("no connection to the gate: {error!r}", error=error)
+            raise
+        self._connection = connection
+        connection.askAgain()
+        lifeline = lifelines.buildProtocol(connection.transport.getPeer())
+        assert lifeline is not None
+        lifeline.makeConnection(connection.transport)
+        connection.lost.addCallback(self._connectionLost, lifeline)
+        return lifeline
+
+    async def _logIn(self) -> None:
+        try:
+            self._login.begin(await self._takeLogin())
+        except Unauthorized as refusal:
+            self._end(refusal)
+            raise
+
+    async def _shakeHands(self) -> GateClientProtocol:
+        connection = GateClientProtocol(self._login)
+        await connectProtocol(self._endpoint(), connection)
+        try:
+            await connection.accepted.addTimeout(HANDSHAKE_TIMEOUT, self._reactor, _timedOut)
+        except BadRequest as refusal:
+            self._end(refusal)
+            raise
+        except (UserNotFound, Unauthorized) as refusal:
+            _failAll(self._login.end(), OutcomeUnknown(f"the login has ended: {refusal}"))
+            raise
+        return connection
+
+    def _endpoint(self) -> IStreamClientEndpoint:
+        loggedIn = self._login.loggedIn
+        if loggedIn is not None and loggedIn.address is not None:
+            return HostnameEndpoint(self._reactor, *parseAddress(loggedIn.address))
+        if self._gate is None:
+            raise InvalidState("the login gives no address, and no gate was given")
+        return self._gate
+
+    def _connectionLost(self, _: None, lifeline: IProtocol) -> None:
+        self._connection = None
+        lifeline.connectionLost(connectionDone)
+
+
+@implementer(IStreamClientEndpoint)
+@frozen
+class _CurrentGate:
+    """What L{ClientService} takes for an endpoint."""
+
+    attempt: Callable[[IProtocolFactory], Coroutine[Deferred[Any], Any, IProtocol]] = field(
+        repr=False
+    )
+
+    def connect(self, protocolFactory: IProtocolFactory) -> Deferred[IProtocol]:
+        return Deferred.fromCoroutine(self.attempt(protocolFactory))
+
+
+def _failAll(answers: Iterable[Deferred[bytes]], error: Exception) -> None:
+    for answer in answers:
+        # The failure of one may have made its caller cancel another.
+        if not answer.called:
+            answer.errback(error)

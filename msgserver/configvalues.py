@@ -1,0 +1,221 @@
+"""
+What a setting may be: the kinds of values, strict in their types.
+
+A kind reads what C{tomllib} gives, and its text completes the sentence "must be ...". A value
+that is none of the kind is a C{ValueError} that says so, and what the value is. What is in a table,
+or in place of one, is never told: there may be secrets in it (L6).
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Protocol
+
+from attrs import frozen
+
+YEAR = 365 * 24 * 3600
+"""The longest time that a setting takes, in seconds."""
+
+_DOTTED_PATH = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*(\.[^\W\d]\w*)*")
+_ADDRESS = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+):([0-9]{1,5})")
+_LONGEST_SHOWN = 60
+
+
+class Kind(Protocol):
+    """A kind of values."""
+
+    def __str__(self) -> str:
+        """Say what is allowed."""
+
+    def read(self, value: object) -> object:
+        """
+        Turn what a TOML file says into the setting's value.
+
+        @raise ValueError: it is not allowed; with what is.
+        """
+
+
+@frozen
+class WholeNumber:
+    """
+    An integer.
+
+    @ivar most: the greatest allowed, or None where there is no such.
+    """
+
+    least: int
+    most: int | None = None
+
+    def __str__(self) -> str:
+        if self.most is None:
+            return f"a whole number, {self.least} or more"
+        return f"a whole number from {self.least} to {self.most}"
+
+    def read(self, value: object) -> int:
+        # A bool is an int to Python, but true is no number to whoever writes a file.
+        if not isinstance(value, int) or isinstance(value, bool) or value < self.least:
+            raise _isNot(self, value)
+        if self.most is not None and value > self.most:
+            raise _isNot(self, value)
+        return value
+
+
+@frozen
+class Seconds:
+    """
+    A time, in seconds.
+
+    @ivar zeroMeans: what 0 says; empty where 0 is not allowed.
+    """
+
+    zeroMeans: str = ""
+
+    def __str__(self) -> str:
+        text = f"a number above 0, at most {YEAR} (a year)"
+        return f"{text}, or 0: {self.zeroMeans}" if self.zeroMeans else text
+
+    def read(self, value: object) -> float:
+        if not isinstance(value, int | float) or isinstance(value, bool):
+            raise _isNot(self, value)
+        # Asked this way around because no comparison with nan is true.
+        if not (0 < value <= YEAR or (self.zeroMeans and value == 0)):
+            raise _isNot(self, value)
+        return float(value)
+
+
+@frozen
+class Flag:
+    """Yes or no."""
+
+    def __str__(self) -> str:
+        return "true or false"
+
+    def read(self, value: object) -> bool:
+        if not isinstance(value, bool):
+            raise _isNot(self, value)
+        return value
+
+
+@frozen
+class Name:
+    """A string that says something."""
+
+    def __str__(self) -> str:
+        return "a string that is not empty"
+
+    def read(self, value: object) -> str:
+        if not isinstance(value, str) or not value:
+            raise _isNot(self, value)
+        return value
+
+
+@frozen
+class DottedPath:
+    """Where a Python object is to be found."""
+
+    def __str__(self) -> str:
+        return 'a string of the form "package.module:Name"'
+
+    def read(self, value: object) -> str:
+        if not isinstance(value, str) or not _DOTTED_PATH.fullmatch(value):
+            raise _isNot(self, value)
+        return value
+
+
+@frozen
+class Address:
+    """Where clients are sent to; a string of ASCII, because it goes over the wire (L5)."""
+
+    def __str__(self) -> str:
+        return 'a string of the form "host:port", with a port from 1 to 65535, or ""'
+
+    def read(self, value: object) -> str:
+        if value == "":
+            return ""
+        match = _ADDRESS.fullmatch(value) if isinstance(value, str) else None
+        if match is None or not 1 <= int(match[2]) <= 0xFFFF:
+            raise _isNot(self, value)
+        return match[0]
+
+
+@frozen
+class Choice:
+    """One of a few words."""
+
+    choices: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return " or ".join(f'"{choice}"' for choice in self.choices)
+
+    def read(self, value: object) -> str:
+        if value not in self.choices:
+            raise _isNot(self, value)
+        return str(value)
+
+
+@frozen
+class Strings:
+    """
+    A list of strings, at least one.
+
+    @ivar what: what they are, in the plural.
+    @ivar choices: the only ones allowed; empty where any are.
+    """
+
+    what: str
+    choices: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        known = f" ({Choice(self.choices)})" if self.choices else ""
+        return f"a list of one or more {self.what}{known}"
+
+    def read(self, value: object) -> tuple[str, ...]:
+        if not isinstance(value, list) or not value:
+            raise _isNot(self, value)
+        for item in value:
+            if not isinstance(item, str) or (self.choices and item not in self.choices):
+                raise _isNot(self, value)
+        if len(set(value)) < len(value):
+            raise ValueError(f"must name each once, not {_shown(value)}")
+        return tuple(value)
+
+
+@frozen
+class Table:
+    """A table, whatever is in it."""
+
+    def __str__(self) -> str:
+        return "a table"
+
+    def read(self, value: object) -> dict[str, object]:
+        if not isinstance(value, dict):
+            # What it is instead is not told: it may well be a secret.
+            raise ValueError(f"must be {self}")
+        return value
+
+
+def tomlText(value: object) -> str:
+    """
+    Write a setting's value as TOML.
+
+    @param value: a number, a string, a flag, a tuple of those, or an empty table: of these,
+        JSON is TOML.
+    """
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _isNot(kind: Kind, value: object) -> ValueError:
+    return ValueError(f"must be {kind}, not {_shown(value)}")
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, dict):
+        return "a table"
+    if isinstance(value, list):
+        text = f"[{', '.join(map(_shown, value))}]"
+    elif isinstance(value, bool | str):
+        text = tomlText(value)
+    else:
+        text = str(value)
+    return text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}..."

@@ -1,0 +1,159 @@
+"""
+What a config names, found and made: handlers and endpoints.
+
+Whatever goes wrong is a C{ValueError} whose text is for whoever wrote the config: it says
+what is wrong and what is needed, and there is no traceback to read.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from collections.abc import Callable, Mapping
+from importlib import import_module
+from inspect import signature
+from traceback import extract_tb
+from typing import Any
+
+from twisted.internet.endpoints import serverFromString
+from twisted.internet.interfaces import IStreamServerEndpoint
+from zope.interface import Interface
+from zope.interface.exceptions import BrokenImplementation, BrokenMethodImplementation, Invalid
+from zope.interface.verify import verifyObject
+
+_TLS_DIRECTORY = re.compile(r"(?:haproxy:)?tls:(?:path=)?((?:\\.|[^:\\])*)")
+_CALLEE = re.compile(r"^[\w.<>]+\(\) ")
+
+
+def makeEndpoint(reactor: object, text: str) -> IStreamServerEndpoint:
+    """
+    Make what C{text}, an endpoint string, describes. It does not listen yet.
+
+    @raise ValueError: the string is none, or a file that it names cannot be used.
+    """
+    try:
+        endpoint: IStreamServerEndpoint = serverFromString(reactor, text)
+        _findCertificates(text)
+    except Exception as error:
+        # Every kind of endpoint has its own parser, and they raise what they like.
+        raise ValueError(
+            f'"{text}" is no endpoint: {_CALLEE.sub("", _textOf(error))};'
+            ' one would be "tcp:8001:interface=127.0.0.1"'
+        ) from None
+    return endpoint
+
+
+def findHandler(path: str) -> Callable[..., object]:
+    """
+    Find the class or function that makes a handler; the current directory is looked into.
+
+    @param path: C{package.module:Name}.
+    @raise ValueError: it is not there, or its module cannot be imported.
+    """
+    moduleName, _, name = path.partition(":")
+    found: object = _importModule(moduleName)
+    for part in name.split("."):
+        try:
+            found = getattr(found, part)
+        except AttributeError:
+            raise ValueError(f"there is no {part} in {path.removesuffix(part)[:-1]}") from None
+    if not callable(found):
+        raise ValueError(f"{path} must be a class or a function that makes a handler")
+    return found
+
+
+def makeHandler(factory: Callable[..., object], options: Mapping[str, Any]) -> object:
+    """
+    Make a handler.
+
+    @param options: the keyword arguments.
+    @raise ValueError: it does not take them.
+    """
+    try:
+        known = signature(factory)
+    except (TypeError, ValueError):
+        known = None  # A callable in C that does not tell; then calling it will.
+    if known is not None:
+        try:
+            known.bind(**options)
+        except TypeError as error:
+            names = ", ".join(known.parameters) or "none"
+            raise ValueError(f"{error}; its options are: {names}") from None
+    try:
+        return factory(**options)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"not accepted: {error}") from None
+    except Exception as error:
+        raise ValueError(f"the handler cannot be made: {_blame(error)}") from None
+
+
+def verifyHandler(handler: object, interface: type[Interface]) -> None:
+    """
+    See to it that a handler has every method that will be called.
+
+    @raise ValueError: it does not; every method at fault is named.
+    """
+    try:
+        verifyObject(interface, handler)
+    except Invalid as invalid:
+        # Several faults come as one MultipleInvalid, a single one by itself.
+        faults = getattr(invalid, "exceptions", [invalid])
+        raise ValueError(
+            f"{type(handler).__qualname__} is no {interface.__name__}: "
+            + "; ".join(_faultText(fault, interface) for fault in faults)
+        ) from None
+
+
+def _importModule(name: str) -> object:
+    here = os.getcwd()
+    if here not in sys.path:
+        # First, as under python -m: some packages install a module named examples or tests.
+        sys.path.insert(0, here)
+    try:
+        return import_module(name)
+    except ModuleNotFoundError as error:
+        if f"{name}.".startswith(f"{error.name}."):
+            raise ValueError(
+                f"there is no module {error.name}, neither in {here} nor installed"
+            ) from None
+        raise ValueError(f"{name} cannot be imported: {_blame(error)}") from None
+    except Exception as error:
+        raise ValueError(f"{name} cannot be imported: {_blame(error)}") from None
+
+
+def _faultText(fault: Invalid, interface: type[Interface]) -> str:
+    if isinstance(fault, BrokenImplementation):
+        return f"it has no {fault.name.__name__}"
+    if isinstance(fault, BrokenMethodImplementation):
+        method = fault.method
+        return f"its {method.__name__} must be a method that takes {method.getSignatureString()}"
+    return f"it is not declared as one, by @implementer({interface.__name__}) before its class"
+
+
+def _findCertificates(text: str) -> None:
+    # Twisted reads the directory of tls: at once, but is content to find nothing in it.
+    match = _TLS_DIRECTORY.match(text)
+    if match is None:
+        return
+    directory = re.sub(r"\\(.)", r"\1", match[1])
+    if not any(name.endswith(".pem") for _, _, names in os.walk(directory) for name in names):
+        raise FileNotFoundError(f"there is no .pem file in {directory}")
+
+
+def _textOf(error: Exception) -> str:
+    if isinstance(error, OSError) and error.filename:
+        return f"{error.strerror}: {error.filename}"
+    return str(error) if isinstance(error, TypeError | ValueError | OSError) else _named(error)
+
+
+def _named(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"
+
+
+def _blame(error: Exception) -> str:
+    """Say what was raised, and where: the last place is the user's, or near it."""
+    if isinstance(error, SyntaxError):
+        return _named(error)  # It says where by itself.
+    place = extract_tb(error.__traceback__)[-1]
+    return f"{_named(error)} ({os.path.basename(place.filename)}, line {place.lineno})"

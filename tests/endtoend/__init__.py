@@ -1,0 +1,1 @@
+"""What is shown with real processes and real sockets."""

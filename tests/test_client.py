@@ -1,0 +1,377 @@
+"""
+Tests for L{msgserver.client}: what becomes of requests when connections and logins end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.error import (
+    ConnectionDone,
+    ConnectionLost,
+    ConnectionRefusedError,
+    TimeoutError,
+)
+from twisted.internet.task import Clock
+from twisted.internet.testing import MemoryReactorClock
+from twisted.trial.unittest import SynchronousTestCase
+
+from msgserver.client import RETRY_POLICY, MsgClient
+from msgserver.clientlogin import LoggedIn
+from msgserver.errors import (
+    BadRequest,
+    Forbidden,
+    IndexExpired,
+    InvalidState,
+    NotAcceptable,
+    OutcomeUnknown,
+    ProtocolError,
+    Unauthorized,
+    UserNotFound,
+)
+from tests.peers import FIRST, ONE, SECRET, THREE, TWO, GatePeer, MsgClientTestCase, Network
+
+
+class ReconnectionTests(MsgClientTestCase):
+    """Requests over several connections of one login."""
+
+    def test_askedAgain(self) -> None:
+        """S6: after a loss the same requests are asked, under the same sessions, first."""
+        gate = self.connected()
+        answers = [self.client.request(b"%d" % number) for number in range(3)]
+        gate.answer(TWO, b"one")
+        gate.lose(ConnectionLost())
+        late = self.client.request(b"late")
+        gate = self.connected()
+        self.assertEqual(
+            gate.requests(), [(ONE, b"0"), (THREE, b"2"), (b"\x00\x00\x00\x04", b"late")]
+        )
+        gate.answer(THREE, b"two")
+        gate.answer(ONE, b"zero")
+        gate.answer(b"\x00\x00\x00\x04", b"late")
+        self.assertEqual(
+            [self.successResultOf(answer) for answer in [*answers, late]],
+            [b"zero", b"one", b"two", b"late"],
+        )
+
+    def test_indexGrows(self) -> None:
+        """H: each connection has the next index, whatever became of the last."""
+        self.assertEqual(self.connect().handshake().index, 1)
+        self.gate().lose()
+        self.assertEqual(self.connect().handshake().index, 2)
+        self.gate().lose()
+        self.connect().refuse(IndexExpired())
+        self.assertEqual(self.connect().handshake().text, b"YWxpY2U=@c2FtcGxl#MQ==:4")
+
+    def test_halfAResponse(self) -> None:
+        """A response cut in the middle is none; the next connection's begins anew."""
+        gate = self.connected()
+        answer = self.client.request(b"hello")
+        gate.say(b"\x00\x07h")
+        gate.lose()
+        gate = self.connected()
+        gate.say(b"\x00\x07hi\x01\x00\x00\x00\x01")
+        self.assertEqual(self.successResultOf(answer), b"hi")
+
+    def test_dropConnection(self) -> None:
+        """A connection that is cut by hand is as any that is lost."""
+        gate = self.connected()
+        self.client.request(b"hello")
+        self.client.dropConnection()
+        self.assertTrue(gate.isClosing)
+        gate.lose()
+        self.client.dropConnection()
+        self.assertEqual(self.connected().requests(), [(ONE, b"hello")])
+
+    def test_indexExpired(self) -> None:
+        """H1: 403 is answered with the next index; login and requests stay."""
+        gate = self.connected()
+        self.client.request(b"hello")
+        gate.lose()
+        self.connect().refuse(IndexExpired())
+        gate = self.connect()
+        gate.accept()
+        self.assertEqual(gate.requests(), [(ONE, b"hello")])
+        self.assertEqual(len(self.logins), 1)
+
+    def test_backOff(self) -> None:
+        """Failed attempts are counted, of whatever kind; an accepted one starts anew."""
+        self.network.failure = ConnectionRefusedError()
+        self.clock.pump([0.0, 1.0, 0.0])
+        self.network.failure = None
+        self.connect().lose()
+        self.connect().refuse(IndexExpired())
+        self.connect().say(b"\x00\x03SSH")
+        self.assertEqual(self.retries, [1, 2, 3, 4, 5])
+        self.connected().lose()
+        self.assertEqual(self.retries, [1, 2, 3, 4, 5, 1])
+
+    def test_noAnswerToTheHandshake(self) -> None:
+        """A gate that says nothing for 10 seconds is left, and tried again."""
+        silent = self.connect()
+        self.clock.advance(9.9)
+        self.assertFalse(silent.isClosing)
+        self.clock.advance(0.2)
+        self.assertTrue(silent.isClosing)
+        silent.lose()
+        self.connected()
+
+    def test_whenConnected(self) -> None:
+        """One waits for C{200 OK}, not for the connection alone; later ones do not wait."""
+        waiting = self.client.whenConnected()
+        gate = self.connect()
+        self.assertNoResult(waiting)
+        gate.accept()
+        later = self.client.whenConnected()
+        self.clock.advance(0)
+        self.assertIsNone(self.successResultOf(waiting))
+        self.assertIsNone(self.successResultOf(later))
+
+    def test_failAfterFailures(self) -> None:
+        """One may be told that it does not work, while the client goes on."""
+        waiting = self.client.whenConnected(failAfterFailures=1)
+        self.network.failure = ConnectionRefusedError()
+        self.clock.pump([0, 0])
+        self.failureResultOf(waiting, ConnectionRefusedError)
+        self.network.failure = None
+        self.connected()
+
+    def test_retryPolicy(self) -> None:
+        """The waits grow from a fraction of a second to half a minute, and each is different."""
+        for attempt, seconds in ((1, 0.2), (2, 0.4), (3, 0.8), (9, 30.0), (1000, 30.0)):
+            waits = {RETRY_POLICY(attempt) for _ in range(8)}
+            self.assertGreater(len(waits), 1)
+            self.assertTrue(all(seconds <= wait <= seconds + 1 for wait in waits))
+
+
+class NewLoginTests(MsgClientTestCase):
+    """What becomes of requests, and of the client, when the login ends."""
+
+    def test_loginIsGone(self) -> None:
+        """U5: 404 and 401 have the next login taken; only what was never sent goes with it."""
+        for refusal in (UserNotFound(), Unauthorized()):
+            self.setUp()
+            gate = self.connected()
+            sent = self.client.request(b"sent")
+            gate.lose()
+            waits = self.client.request(b"waits")
+            self.connect().refuse(refusal)
+            self.failureResultOf(sent, OutcomeUnknown)
+            self.assertNoResult(waits)
+            gate = self.connect()
+            self.assertEqual(gate.handshake().text, b"YWxpY2U=@c2FtcGxl#Mg==:1")
+
+    def test_waitsGoesToTheNextLogin(self) -> None:
+        """U5: under the new login the sessions start anew, and the answer arrives."""
+        self.connect().refuse(UserNotFound())
+        waits = self.client.request(b"waits")
+        gate = self.connected()
+        self.assertEqual(gate.requests(), [(ONE, b"waits")])
+        gate.answer(ONE, b"hi")
+        self.assertEqual(self.successResultOf(waits), b"hi")
+
+    def test_loginFailsForNow(self) -> None:
+        """What may be different next time is tried again, with back-off."""
+        errors: list[Exception] = [
+            Forbidden(),
+            NotAcceptable(),
+            ProtocolError(),
+            ConnectionRefusedError(),
+            TimeoutError(),
+        ]
+        self.logins[:0] = [partial(fail, error) for error in errors]
+        answer = self.client.request(b"hello")
+        self.clock.pump([0.0] + [1.0, 0.0] * 4)
+        self.assertEqual(self.retries, [1, 2, 3, 4, 5])
+        self.assertNoResult(answer)
+        self.assertEqual(self.connected().requests(), [(ONE, b"hello")])
+
+    def test_loginIsUnauthorized(self) -> None:
+        """A token that proves nothing proves nothing next time: the client ends."""
+        self.logins.insert(0, lambda: fail(Unauthorized()))
+        self.assertEnds(Unauthorized)
+
+    def test_badRequest(self) -> None:
+        """H: 400 is a bug, here or there, and no index mends it: the client ends."""
+        self.clock.advance(0)
+        self.assertEnds(BadRequest, lambda: self.gate().refuse(BadRequest()))
+
+    def assertEnds(
+        self, error: type[Exception], cause: Callable[[], object] = lambda: None
+    ) -> None:
+        """What is asked before and after fails, and nothing is left."""
+        waiting = [self.client.request(b"hello"), self.client.whenConnected()]
+        cause()
+        self.clock.pump([0, 0, 0])
+        late = [self.client.request(b""), self.client.whenConnected()]
+        self.clock.advance(0)
+        for result in waiting + late:
+            self.failureResultOf(result, error)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+        closed = self.client.close()
+        self.clock.advance(0)
+        self.successResultOf(closed)
+        self.failureResultOf(self.client.request(b""), error)
+
+    def test_badRequestLater(self) -> None:
+        """U5: where the client ends, what was sent may have run."""
+        gate = self.connected()
+        sent = self.client.request(b"sent")
+        gate.lose()
+        waits = self.client.request(b"waits")
+        self.connect().refuse(BadRequest())
+        self.failureResultOf(sent, OutcomeUnknown)
+        self.failureResultOf(waits, BadRequest)
+
+    def test_failureCancelsAnother(self) -> None:
+        """Who hears of one failure may cancel the other requests, or close the client."""
+        gate = self.connected()
+        first, second, third = [self.client.request(b"") for _ in range(3)]
+        first.addErrback(lambda failure: second.cancel())
+        second.addErrback(lambda failure: self.client.close())
+        gate.lose()
+        self.connect().refuse(UserNotFound())
+        self.clock.advance(0)
+        self.successResultOf(first)
+        self.assertIsNone(self.successResultOf(second))
+        self.failureResultOf(third, OutcomeUnknown)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+
+class AddressTests(SynchronousTestCase):
+    """Where the client connects to."""
+
+    def test_addressOfTheLogin(self) -> None:
+        """L5: what the login says goes before what the client was given."""
+        reactor = MemoryReactorClock()
+        network = Network(GatePeer)
+        loggedIn = LoggedIn(FIRST.user, SECRET, "127.0.0.1:8888")
+        MsgClient(reactor, lambda: succeed(loggedIn), network)
+        reactor.advance(0)
+        self.assertEqual(reactor.tcpClients[0][:2], ("127.0.0.1", 8888))
+        self.assertEqual(network.peers, [])
+
+    def test_noAddressAtAll(self) -> None:
+        """Where nobody says where the gate is, whoever waits is told so."""
+        clock = Clock()
+        client = MsgClient(clock, lambda: succeed(FIRST))
+        waiting = client.whenConnected(failAfterFailures=1)
+        clock.pump([0, 0])
+        self.failureResultOf(waiting, InvalidState)
+
+
+class CloseTests(MsgClientTestCase):
+    """What is left of a client that was closed: nothing, whenever it was."""
+
+    def close(self) -> Deferred[None]:
+        """Close the client; it takes a turn of the reactor to begin."""
+        closed = self.client.close()
+        self.assertNoResult(closed)
+        self.clock.advance(0)
+        return closed
+
+    def assertNothingLeft(self) -> None:
+        """No timer waits, and requests fail."""
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+        self.failureResultOf(self.client.request(b""), ConnectionDone)
+        self.failureResultOf(self.client.whenConnected(), ConnectionDone)
+
+    def test_connected(self) -> None:
+        """The connection is closed, and awaited; what was sent has an unknown outcome."""
+        gate = self.connected()
+        sent = self.client.request(b"hello")
+        closed = self.close()
+        self.failureResultOf(sent, OutcomeUnknown)
+        self.assertTrue(gate.isClosing)
+        self.assertNoResult(closed)
+        gate.answer(ONE, b"late")
+        gate.lose()
+        self.successResultOf(closed)
+        self.assertNothingLeft()
+
+    def test_beforeTheFirstTurn(self) -> None:
+        """What was never sent fails as a connection that was closed does; nobody logs in."""
+        waits, connected = self.client.request(b"hello"), self.client.whenConnected()
+        closed = self.client.close()
+        self.failureResultOf(waits, ConnectionDone)
+        self.clock.pump([0, 0])
+        self.failureResultOf(connected, ConnectionDone)
+        self.successResultOf(closed)
+        self.assertNothingLeft()
+        self.assertEqual(len(self.logins), 2)
+
+    def test_loggingIn(self) -> None:
+        """A login under way is cancelled."""
+        cancelled: list[object] = []
+        self.logins.insert(0, lambda: Deferred(cancelled.append))
+        self.clock.advance(0)
+        self.successResultOf(self.close())
+        self.assertEqual(len(cancelled), 1)
+        self.assertNothingLeft()
+
+    def test_shakingHands(self) -> None:
+        """A connection without a verdict is cut."""
+        gate = self.connect()
+        self.successResultOf(self.close())
+        self.assertTrue(gate.isClosing)
+        gate.lose()
+        self.assertNothingLeft()
+
+    def test_verdictMeanwhile(self) -> None:
+        """A connection that is accepted in the last moment is closed."""
+        gate = self.connect()
+        waits = self.client.request(b"hello")
+        closed = self.client.close()
+        gate.accept()
+        self.clock.advance(0)
+        self.assertTrue(gate.isClosing)
+        self.assertEqual(gate.requests(), [])
+        gate.lose()
+        self.failureResultOf(waits, ConnectionDone)
+        self.successResultOf(closed)
+        self.assertNothingLeft()
+
+    def test_waiting(self) -> None:
+        """The wait for the next attempt is over."""
+        gate = self.connected()
+        sent = self.client.request(b"hello")
+        gate.lose()
+        self.successResultOf(self.close())
+        self.failureResultOf(sent, OutcomeUnknown)
+        self.assertNothingLeft()
+
+    def test_again(self) -> None:
+        """Closing may follow on an answer, and on closing."""
+        gate = self.connected()
+        closed = self.client.request(b"hello")
+        closed.addCallback(lambda _: self.client.close())
+        closed.addCallback(lambda _: self.client.close())
+        gate.answer(ONE, b"hi")
+        again = self.close()
+        gate.lose()
+        self.clock.advance(0)
+        self.successResultOf(closed)
+        self.successResultOf(again)
+        self.assertNothingLeft()
+
+    def test_onceConnected(self) -> None:
+        """Who hears of a connection may close the client then and there."""
+        closed = self.client.whenConnected().addCallback(lambda _: self.client.close())
+        gate = self.connected()
+        self.clock.pump([0, 0])
+        gate.lose()
+        self.successResultOf(closed)
+        self.assertNothingLeft()
+
+    def test_onceItDoesNotConnect(self) -> None:
+        """Who hears of a failure may wait on, or close the client."""
+        self.network.failure = ConnectionRefusedError()
+        closed = self.client.whenConnected(failAfterFailures=1)
+        closed.addErrback(lambda _: self.client.whenConnected(failAfterFailures=1))
+        closed.addErrback(lambda _: self.client.close())
+        self.clock.pump([0, 0, 1, 0, 0, 0])
+        self.successResultOf(closed)
+        self.assertEqual(self.retries, [1, 2])
+        self.assertNothingLeft()
