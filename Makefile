@@ -13,7 +13,7 @@ PURE = msgserver/wire/*,msgserver/sessions.py,msgserver/kept.py
 help: ## list what there is
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile
 
-run: $(INSTALLED) ## start a login server and a gate with the echo example
+run: $(INSTALLED) ## start a login server and a gate, with an example behind them
 	@echo 'Login server on 127.0.0.1:8001, gate "sample" on 127.0.0.1:8888 (examples/msgserver.toml).'
 	@echo 'Users: alice with "password", bob with "secret". Ctrl-C stops it.'
 	@echo 'Next: "make demo" in a second shell.'

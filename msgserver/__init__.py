@@ -12,7 +12,8 @@ From the wire up, each part knowing only those before it:
 - L{msgserver.kept}, L{msgserver.sessions}: what a login remembers, pure; the hot path
 - L{msgserver.clientlogin}: the client's half of that, pure
 - L{msgserver.interfaces}: what users write, and where the parts meet
-- L{msgserver.deadlines}, L{msgserver.limits}, L{msgserver.later}: time-outs and bounds
+- L{msgserver.deadlines}, L{msgserver.limits}, L{msgserver.later}, L{msgserver.closing}:
+  time-outs and bounds
 - L{msgserver.loginprotocol}, L{msgserver.msgprotocol}: the wire on a transport
 - L{msgserver.loginservice}: the login server
 - L{msgserver.answering}, L{msgserver.msgservice}: the gate

@@ -14,6 +14,7 @@ from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from msgserver.closing import closeDelivering
 from msgserver.errors import Forbidden, ProtocolError, Refused
 from msgserver.interfaces import Admission, ILogins
 from msgserver.limits import ConnectionLimits
@@ -96,7 +97,10 @@ class LoginProtocol(Protocol):
     def _refuse(self, refusal: Refused) -> None:
         self.factory.log.debug("login from {peer}: {refusal}", peer=self._peer(), refusal=refusal)
         self._conversation.refuse(refusal)
-        self._close()
+        self._send()
+        # The client may be sending still, which must not cost it the refusal. The deadline
+        # stays: it aborts where the client does not close its side.
+        closeDelivering(self.transport)
 
     def _send(self) -> None:
         data = self._conversation.dataToSend()
@@ -104,7 +108,7 @@ class LoginProtocol(Protocol):
             self.transport.write(data)
 
     def _close(self) -> None:
-        # The deadline stays: it aborts where the peer does not take the last line.
+        # Here too the deadline stays, for a client that does not take the last line.
         self._send()
         self.transport.loseConnection()
 

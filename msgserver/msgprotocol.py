@@ -12,7 +12,6 @@ from twisted.internet.interfaces import (
     IConsumer,
     IPushProducer,
     IReactorTime,
-    ISSLTransport,
     ITCPTransport,
 )
 from twisted.internet.protocol import Factory, Protocol, connectionDone
@@ -20,6 +19,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from msgserver.closing import closeDelivering
 from msgserver.deadlines import Deadlines
 from msgserver.errors import ProtocolError, Refused
 from msgserver.interfaces import IMsgConnection, IMsgConnections
@@ -197,23 +197,13 @@ class MsgProtocol(Protocol):
                 self.transport.pauseProducing()
 
     def _close(self) -> None:
-        """
-        Close once everything written has been delivered.
-
-        A TCP socket that is closed while bytes of the peer lie unread resets the connection,
-        and the reset overtakes the answers on their way (RFC 1122, section 4.2.2.13). So
-        this closes the sending side alone; the peer sees the end and closes its own.
-        """
+        """Close once everything written has been delivered."""
         self._isClosing = True
         self._discardInput()
         self.factory.stalls.start(self)
         self._adjustReading()
         self.transport.unregisterProducer()
-        halfClose = ITCPTransport.providedBy(self.transport)
-        if halfClose and not ISSLTransport.providedBy(self.transport):
-            self.transport.loseWriteConnection()
-        else:
-            self.transport.loseConnection()
+        closeDelivering(self.transport)
 
     def _discardInput(self) -> None:
         self.dataReceived = _discard  # type: ignore[method-assign]  # H2: not looked at

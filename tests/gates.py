@@ -4,6 +4,8 @@ A gate in memory: real protocols, sessions and service; a clock; a handler that 
 
 from __future__ import annotations
 
+from typing import Any
+
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
@@ -39,26 +41,26 @@ class Handler:
     def __init__(self) -> None:
         self.calls: list[tuple[str, object]] = []
         self.requests: list[bytes] = []
-        self.promised: dict[bytes, Deferred[object]] = {}
-        self.answers: dict[str, object] = {}
+        self.promised: dict[bytes, Deferred[Any]] = {}
+        self.answers: dict[str, Any] = {}
 
     def gateOpened(self, gate: IMsgGate) -> None:
         self.gate = gate
         self.calls.append(("gateOpened", gate.servername))
 
-    def loginReceived(self, uid: bytes, secret: bytes) -> object:
+    def loginReceived(self, uid: bytes, secret: bytes) -> Any:
         return self._called("loginReceived", uid)
 
-    def disconnected(self, user: User) -> object:
+    def disconnected(self, user: User) -> Any:
         return self._called("disconnected", user)
 
-    def kicked(self, user: User) -> object:
+    def kicked(self, user: User) -> Any:
         return self._called("kicked", user)
 
-    def loggedOut(self, user: User) -> object:
+    def loggedOut(self, user: User) -> Any:
         return self._called("loggedOut", user)
 
-    def requestReceived(self, user: User, content: bytes) -> object:
+    def requestReceived(self, user: User, content: bytes) -> Any:
         self.requests.append(content)
         order, _, rest = content.partition(b":")
         if order == b"later":
@@ -92,7 +94,7 @@ class Handler:
         await self.gate.logout(user)
         return b"bye"
 
-    def _called(self, name: str, about: object) -> object:
+    def _called(self, name: str, about: object) -> Any:
         self.calls.append((name, about))
         answer = self.answers.get(name)
         if isinstance(answer, Exception):

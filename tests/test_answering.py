@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from twisted.internet.defer import CancelledError, Deferred
-from twisted.logger import globalLogPublisher
+from twisted.logger import ILogObserver, LogEvent, LogLevel, globalLogPublisher
+from zope.interface import implementer
 
 from msgserver.errors import InvalidState, RequestFailed
 from msgserver.sessions import currentRequest
@@ -96,9 +97,9 @@ class FailureTests(GateCase):
         """The events at error level or above from here on."""
         seen: list[str] = []
 
-        def observe(event: dict[str, object]) -> None:
-            level = event.get("log_level")
-            if getattr(level, "name", "") in ("error", "critical"):
+        @implementer(ILogObserver)
+        def observe(event: LogEvent) -> None:
+            if event["log_level"] >= LogLevel.error:
                 seen.append(str(event.get("log_format")))
 
         globalLogPublisher.addObserver(observe)
@@ -115,7 +116,7 @@ class LaterTests(GateCase):
         for session in (ONE, TWO, THREE):
             client.ask(session, b"later:" + session)
         writes: list[bytes] = []
-        client.transport.write = writes.append  # type: ignore[method-assign]  # to see each
+        self.patch(client.transport, "write", writes.append)
         for session in (THREE, ONE):
             self.handler.promised[session].callback(b"x")
         self.assertEqual(writes, [])

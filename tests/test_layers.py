@@ -16,7 +16,7 @@ PACKAGE = "msgserver"
 ROOT = Path(__file__).resolve().parent.parent / PACKAGE
 
 WIRE = "wire.framing wire.naming wire.classic wire.modern wire.login wire.gate"
-HELPERS = "deadlines later limits"
+HELPERS = "closing deadlines later limits"
 BELOW_PROTOCOLS = f"errors interfaces {WIRE} {HELPERS}"
 CONFIG = "tomllines configvalues config loading configfile"
 
@@ -38,6 +38,7 @@ ALLOWED = {
     # Beside it.
     "interfaces": "errors wire.naming",
     # Helpers of protocols and services.
+    "closing": "",
     "deadlines": "",
     "later": "",
     "limits": "deadlines",

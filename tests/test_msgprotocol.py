@@ -138,7 +138,7 @@ class RequestTests(GateCase):
         """The answers to what one piece holds leave in one write."""
         client = self.connect(self.login())
         writes: list[bytes] = []
-        client.transport.write = writes.append  # type: ignore[method-assign]  # to see each
+        self.patch(client.transport, "write", writes.append)
         client.send(b"".join(requestPacket(session, b"x") for session in (ONE, TWO, THREE)))
         self.assertEqual(
             writes, [b"".join(b"\x00\x06x\x01" + session for session in (ONE, TWO, THREE))]
@@ -286,7 +286,7 @@ class SlowReaderTests(GateCase):
             write(data)
             client.protocol.pauseProducing()
 
-        client.transport.write = writeAndStall  # type: ignore[method-assign]  # as TCP does
+        self.patch(client.transport, "write", writeAndStall)  # As TCP does.
         client.send(b"".join(requestPacket(bytes([0, 0, 1, n]), b"big:60000") for n in range(20)))
         served = len(self.handler.requests)
         self.assertLess(served, 10)

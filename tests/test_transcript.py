@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from twisted.internet import reactor
+from twisted.internet.address import IPv4Address
 from twisted.internet.defer import Deferred, DeferredQueue, succeed
 from twisted.internet.endpoints import TCP4ClientEndpoint, connectProtocol
 from twisted.internet.interfaces import IReactorTCP, IReactorTime
-from twisted.internet.protocol import Factory, Protocol, connectionDone
+from twisted.internet.protocol import Protocol, connectionDone
 from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
 from twisted.trial.unittest import TestCase
@@ -80,11 +81,13 @@ class Recorded:
 
 
 class TranscriptTests(TestCase):
-    async def listen(self, factory: Factory, wire: Callable[[], Wire]) -> Callable[[], Any]:
+    async def listen(self, factory: Any, wire: Callable[[], Wire]) -> Callable[[], Any]:
         tcp = IReactorTCP(reactor)
         port = tcp.listenTCP(0, factory, interface="127.0.0.1")
         self.addCleanup(port.stopListening)
-        endpoint = TCP4ClientEndpoint(reactor, "127.0.0.1", port.getHost().port)
+        host = port.getHost()
+        assert isinstance(host, IPv4Address)
+        endpoint = TCP4ClientEndpoint(reactor, host.host, host.port)
         return lambda: connectProtocol(endpoint, wire())
 
     async def test_login(self) -> None:
