@@ -4,8 +4,7 @@ Ask a gate something, lose the connection in the middle, and get the answer all 
     python examples/client.py
 
 The other options say where the servers are, and who is asking; their defaults are those of
-the echo server beside this file. Where there is no getting in, one line says why, and the
-exit status is 1.
+C{make run}. Where there is no getting in, one line says why, and the exit status is 1.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ from msgserver.interfaces import Account
 from msgserver.wire.naming import encode64
 
 SLOW = b"slow:1000:late"
-"""Has the echo server answer C{late}, after 1000 milliseconds."""
+"""Has the server of C{make run} answer C{late}, after 1000 milliseconds."""
 
 PARSER = ArgumentParser(
     description="Lose a connection in the middle of a request, and get the answer all the same.",

@@ -4,12 +4,14 @@ The pages of the documentation, taken apart for their tests.
 
 from __future__ import annotations
 
+import ast
 import os
 import re
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 from attrs import frozen
 from twisted.trial.unittest import SynchronousTestCase
@@ -135,3 +137,37 @@ class FolderTestCase(SynchronousTestCase):
             file = getattr(sys.modules[name], "__file__", None)
             if file is not None and Path(file).is_relative_to(self.folder):
                 del sys.modules[name]
+
+
+class PageTestCase(FolderTestCase):
+    """
+    Runs the blocks of a page, in their order, as one module.
+
+    @cvar page: which page.
+    @cvar proved: each class and function that the page defines, and the test that uses it.
+    """
+
+    page = ""
+    proved: dict[str, str] = {}
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.prepare()
+        self.savePage(self.page)
+        self.shown: dict[str, Any] = {"__name__": "shown"}
+        self.defined: list[str] = []
+        for block in blocks(self.page):
+            if block.language == "python":
+                tree = ast.parse(source(block), self.page)
+                kinds = ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
+                self.defined += [node.name for node in tree.body if isinstance(node, kinds)]
+                exec(compile(tree, self.page, "exec"), self.shown)
+
+    def prepare(self) -> None:
+        """Provide what the page's code imports and a reader would have."""
+
+    def proveAll(self) -> None:
+        """See to it that no definition is passed over."""
+        self.assertEqual(self.defined, list(self.proved))
+        for test in self.proved.values():
+            self.assertTrue(hasattr(self, test), test)

@@ -1,7 +1,8 @@
 """
-The documentation says what is so: its commands run, its configs load, its tables are right.
+The documentation says what is so: its commands run, its configs load, its links lead somewhere.
 
-Its Python runs in L{tests.test_docs_python}; its wire is L{tests.test_docs_protocol}'s.
+Its Python runs in L{tests.test_docs_python} and L{tests.test_docs_clients}; its wire is
+L{tests.test_docs_protocol}'s, and its tables are L{tests.test_docs_tables}'s.
 """
 
 from __future__ import annotations
@@ -19,18 +20,12 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_private_key
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.x509.oid import NameOID
-from twisted.internet.defer import CancelledError
-from twisted.internet.error import ConnectionDone, TimeoutError
 from twisted.internet.testing import MemoryReactorClock
 from twisted.trial.unittest import SynchronousTestCase
 
-from msgserver import IMsgGate, IMsgHandler, clientlogin, errors
-from msgserver.client import RETRY_POLICY, MsgClient
-from msgserver.config import Gate, settings
 from msgserver.configfile import loadConfig
 from msgserver.loading import makeEndpoint
 from msgserver.tap import Options
-from msgserver.wire import framing, naming
 from tests.pages import PAGES, ROOT, FolderTestCase, blocks, blocksOf, count, read, tables
 
 COUNTS = {
@@ -49,8 +44,6 @@ _SHOWN = re.compile(r"(server|client) -> .*|\[msgserver\.\w+\.\w+#info\] .*")
 """What a block of text may show: the wire, or a line of the log. All else must run."""
 
 _LINK = re.compile(r"\]\(([^)]+)\)")
-_TABLE_HEAD = "| key | default | allowed | meaning |\n|---|---|---|---|\n"
-_CONFIG_ROW = "| `{}` | {} | {} | {} |"
 
 
 class BlocksTests(SynchronousTestCase):
@@ -225,106 +218,3 @@ def _run(command: str, folder: Path) -> tuple[int, str]:
         timeout=60,
     )
     return finished.returncode, finished.stdout
-
-
-class NamesTests(SynchronousTestCase):
-    """The names in the tables are those that the code has."""
-
-    def test_handler(self) -> None:
-        """Every method of a handler has its place in the life of a login, and in the README."""
-        life = tables("docs/handlers.md", "## The life of a login")
-        skynet = tables("README.md", "## Coming from skynet")
-        for method in IMsgHandler.names():
-            self.assertIn(f"`{method}(", str(life))
-            self.assertIn(f"`{method}(", str(skynet))
-
-    def test_gate(self) -> None:
-        """The table of what a gate can do has all of it."""
-        shown = [row[0] for row in tables("docs/handlers.md", "## The gate")]
-        names = [re.sub(r"`gate\.(\w+).*", r"\1", cell) for cell in shown]
-        self.assertEqual(sorted(names), sorted(IMsgGate.names()))
-
-    def test_client(self) -> None:
-        """The table of what a client can do has all of it."""
-        shown = [row[0] for row in tables("docs/clients.md", "## The Twisted client")]
-        public = [name for name in vars(MsgClient) if not name.startswith("_")]
-        self.assertEqual([re.sub(r"`(\w+)\(.*", r"\1", cell) for cell in shown], public)
-
-    def test_errors(self) -> None:
-        """The errors of the client are in msgserver.errors, or where the page says."""
-        for heading in ("## Errors of a login", "## Errors of a request"):
-            for error, _ in tables("docs/clients.md", heading):
-                name = error.split(",")[0].strip("`")
-                if name != "other errors":
-                    known = vars(errors) | _OTHER_ERRORS
-                    self.assertTrue(issubclass(known[name], Exception))
-
-    def test_skynet(self) -> None:
-        """The settings that the README names for those of the original are settings."""
-        known = {f"[{setting.section}] {setting.key}" for setting in settings()}
-        for _, ours in tables("README.md", "## Coming from skynet"):
-            for name in re.findall(r"`(\[\w+\] \w+)`", ours):
-                self.assertIn(name, known)
-
-
-_OTHER_ERRORS = {
-    "ValueError": ValueError,
-    "CancelledError": CancelledError,
-    "ConnectionDone": ConnectionDone,
-    "twisted.internet.error.TimeoutError": TimeoutError,
-}
-
-
-class NumbersTests(SynchronousTestCase):
-    """What is said of settings and limits is what the code has."""
-
-    def test_config(self) -> None:
-        """The tables of config keys are the settings, all of them, word for word."""
-        for section in ("login", "gate"):
-            rows = [
-                _CONFIG_ROW.format(
-                    setting.key,
-                    "required" if setting.isRequired else f"`{setting.defaultText}`",
-                    setting.range + (f"; in {setting.unit}" if setting.unit else ""),
-                    setting.doc,
-                )
-                for setting in settings()
-                if setting.section == section
-            ]
-            self.assertIn("\n\n" + _TABLE_HEAD + "\n".join(rows) + "\n\n", read("docs/running.md"))
-
-    def test_limits(self) -> None:
-        """The limits that have a key are there with their defaults and units, all of them."""
-        shown = {tuple(row[1:4]) for row in tables("README.md", "## Limits") if len(row) == 5}
-        self.assertEqual(
-            shown,
-            {
-                (f"`[{setting.section}] {setting.key}`", f"`{setting.defaultText}`", setting.unit)
-                for setting in settings()
-                if setting.unit
-            },
-        )
-
-    def test_wireLimits(self) -> None:
-        """The limits without a key are those of the wire."""
-        shown = [row[1] for row in tables("README.md", "## Limits") if len(row) == 4]
-        limits = (framing.MAX_LINE, framing.MAX_REQUEST, framing.MAX_RESPONSE, naming.MAX_INDEX)
-        self.assertEqual(shown, [f"{limit:,}" for limit in limits])
-
-    def test_shutdown(self) -> None:
-        """The longest that a shutdown takes is what the page says (B5)."""
-        gate = Gate(servername="sample", handler="yours:Handler")
-        longest = 2 * gate.drainTimeout + gate.kickTimeout
-        self.assertIn(f": {longest:g} seconds at the defaults", read("docs/running.md"))
-
-    def test_unanswered(self) -> None:
-        """How many requests a client leaves unanswered is what the pages say (S7)."""
-        most = clientlogin.MAX_UNANSWERED
-        self.assertIn(f"At most {most} are sent and unanswered", read("docs/clients.md"))
-        self.assertIn(f"no more than {most} requests unanswered", read("docs/protocol.md"))
-
-    def test_retries(self) -> None:
-        """A client waits about a second at first, and half a minute at last."""
-        self.assertIn("The first wait is at most about a second", read("docs/clients.md"))
-        self.assertLess(RETRY_POLICY(1), 1.5)
-        self.assertTrue(30 <= RETRY_POLICY(50) < 32)

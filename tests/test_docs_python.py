@@ -1,39 +1,30 @@
 """
-The Python of the documentation does what the page says: each class and function is put to use.
+The handlers of the documentation, and the README's client, do what the pages say.
 
-That of docs/protocol.md is L{tests.test_docs_protocol}'s.
+Each class and function that a page defines is put to use.
 """
 
 from __future__ import annotations
 
-import ast
 import sys
 import unittest
-from collections.abc import Coroutine
 from hmac import digest
 from io import StringIO
-from pathlib import Path
 from time import time
 from typing import Any
 
-from twisted.internet.defer import Deferred, TimeoutError, ensureDeferred, maybeDeferred
-from twisted.internet.endpoints import TCP4ClientEndpoint, connectProtocol
-from twisted.internet.protocol import Protocol, connectionDone
+from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.task import Clock
-from twisted.python.failure import Failure
 from zope.interface.verify import verifyObject
 
 from msgserver import (
     Account,
     ILoginHandler,
     IMsgHandler,
-    MsgHandler,
     RequestFailed,
     Unauthorized,
     User,
 )
-from msgserver.client import MsgClient
-from msgserver.configfile import Parts
 from msgserver.msgprotocol import GateLimits, MsgFactory
 from msgserver.msgservice import MsgService
 from msgserver.sessions import SessionLimits
@@ -41,59 +32,16 @@ from msgserver.testing import MemoryTransport
 from msgserver.wire.framing import packet
 from msgserver.wire.gate import GateClient, requestPacket
 from tests.network import MemoryNetwork, serve
-from tests.pages import FolderTestCase, blocks, source
+from tests.pages import PageTestCase
 
 ALICE = User(uid=b"alice", subid=b"1", server=b"sample")
 SECRET = bytes.fromhex("b9388be0af1ec90a")
-TOKEN = b"YWxpY2U=@c2FtcGxl:cGFzc3dvcmQ="
-
-_KEEPER = """
-[login]
-handler = "msgserver.handlers:PasswordLoginHandler"
-handler_options = {{ servers = ["sample"], users = {{ alice = "{hash}" }} }}
-[gate]
-servername = "sample"
-handler = "tests.test_docs_python:Keeper"
-"""
 
 
-class PageTestCase(FolderTestCase):
-    """
-    Runs the blocks of a page, in their order, as one module.
-
-    @cvar page: which page.
-    @cvar proved: each class and function that the page defines, and the test that uses it.
-    """
-
-    page = ""
-    proved: dict[str, str] = {}
-
-    def setUp(self) -> None:
-        super().setUp()
-        self.prepare()
-        self.savePage(self.page)
-        self.shown: dict[str, Any] = {"__name__": "shown"}
-        self.defined: list[str] = []
-        for block in blocks(self.page):
-            if block.language == "python":
-                tree = ast.parse(source(block), self.page)
-                kinds = ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
-                self.defined += [node.name for node in tree.body if isinstance(node, kinds)]
-                exec(compile(tree, self.page, "exec"), self.shown)
-
-    def prepare(self) -> None:
-        """Provide what the page's code imports and a reader would have."""
-
-    def proveAll(self) -> None:
-        """See to it that no definition is passed over."""
-        self.assertEqual(self.defined, list(self.proved))
-        for test in self.proved.values():
-            self.assertTrue(hasattr(self, test), test)
-
-    def ask(self, handler: Any, content: bytes) -> Deferred[bytes]:
-        """Ask a handler as the gate does."""
-        self.assertTrue(verifyObject(IMsgHandler, handler))
-        return maybeDeferred(handler.requestReceived, ALICE, content)
+def ask(handler: Any, content: bytes) -> Deferred[bytes]:
+    """Ask a handler as the gate does."""
+    assert verifyObject(IMsgHandler, handler)
+    return maybeDeferred(handler.requestReceived, ALICE, content)
 
 
 class ReadmeTests(PageTestCase):
@@ -108,7 +56,7 @@ class ReadmeTests(PageTestCase):
 
     def test_server(self) -> None:
         """The handler says hello."""
-        answer = self.successResultOf(self.ask(self.shown["HelloHandler"](), b"hi"))
+        answer = self.successResultOf(ask(self.shown["HelloHandler"](), b"hi"))
         self.assertEqual(answer, b"hello alice, you said: hi")
 
     def test_client(self) -> None:
@@ -151,12 +99,12 @@ class HandlersTests(PageTestCase):
     def test_echo(self) -> None:
         """The smallest handler answers at once."""
         handler = self.shown["EchoHandler"]()
-        self.assertEqual(self.successResultOf(self.ask(handler, b"hello")), b"hello")
+        self.assertEqual(self.successResultOf(ask(handler, b"hello")), b"hello")
 
     def test_deferred(self) -> None:
         """A Deferred is an answer."""
         clock = self.shown["reactor"] = Clock()
-        answer = self.ask(self.shown["PatientHandler"](), b"dishes")
+        answer = ask(self.shown["PatientHandler"](), b"dishes")
         clock.advance(2.4)
         self.assertNoResult(answer)
         clock.advance(0.1)
@@ -164,20 +112,20 @@ class HandlersTests(PageTestCase):
 
     def test_coroutine(self) -> None:
         """A coroutine is one."""
-        answer = self.ask(self.shown["BalanceHandler"](), b"")
+        answer = ask(self.shown["BalanceHandler"](), b"")
         self.assertEqual(self.successResultOf(answer), b"5")
 
     def test_thread(self) -> None:
         """A thread's work is one; here it is done at once, for there is no reactor."""
         self.shown["deferToThread"] = maybeDeferred
-        answer = self.successResultOf(self.ask(self.shown["HashHandler"](), b"hello"))
+        answer = self.successResultOf(ask(self.shown["HashHandler"](), b"hello"))
         self.assertEqual(len(answer), 64)
 
     def test_errors(self) -> None:
         """RequestFailed says what the client is told (S4)."""
         handler = self.shown["ShopHandler"]()
-        self.assertEqual(self.successResultOf(self.ask(handler, b"pear")), b"45")
-        failure = self.failureResultOf(self.ask(handler, b"fish"), RequestFailed)
+        self.assertEqual(self.successResultOf(ask(handler, b"pear")), b"45")
+        failure = self.failureResultOf(ask(handler, b"fish"), RequestFailed)
         self.assertEqual(failure.value.content, b"we have no fish")
 
     def test_currentRequest(self) -> None:
@@ -273,153 +221,3 @@ class _Connection:
         answer = self.transport.take()
         assert answer.endswith(b"\x01" + token), answer
         return answer[2:-5]
-
-
-class ClientsTests(PageTestCase):
-    """The clients of docs/clients.md, each with a server in memory."""
-
-    page = "docs/clients.md"
-    proved = {
-        "connect": "test_client",
-        "useIt": "test_client",
-        "buy": "test_outcomeUnknown",
-        "askQuickly": "test_timeout",
-        "logIn": "test_blocking",
-        "BlockingClient": "test_blocking",
-    }
-
-    def setUp(self) -> None:
-        super().setUp()
-        self.network = MemoryNetwork()
-
-    def test_all(self) -> None:
-        """Everything that is defined is used here."""
-        self.proveAll()
-
-    def test_client(self) -> None:
-        """Requests run side by side, and each has its own answer."""
-        serve(self, self.folder / "hello.toml", self.network)
-        answers = self.result(self.shown["useIt"](self.network, TOKEN))
-        said = b"hello alice, you said: "
-        self.assertEqual(answers, [said + b"one", said + b"two"])
-
-    def test_outcomeUnknown(self) -> None:
-        """What has run is not run again, what has not is; the client has a new login (U5)."""
-        for hasRun in (True, False):
-            keeper, client = self.serveKeeper()
-            keeper.buysFirst = hasRun
-            answer = self.result(self.shown["buy"](client, b"apple"))
-            self.assertEqual((answer, keeper.bought), (b"apple", [b"apple"]))
-            self.result(client.close())
-
-    def test_timeout(self) -> None:
-        """A request is given up after five seconds."""
-        keeper, client = self.serveKeeper()
-        answer = self.shown["askQuickly"](self.network, client, b"never")
-        asked = self.network.seconds()
-        self.failureResultOf(self.network.runUntil(answer), TimeoutError)
-        self.assertEqual(round(self.network.seconds() - asked), 5)
-        self.result(client.close())
-
-    def test_blocking(self) -> None:
-        """A client on sockets gets its answer although its connection breaks (S6)."""
-        serve(self, self.folder / "hello.toml", self.network)
-        loginSocket = _Socket(self.network, 8001)
-        loggedIn = self.shown["logIn"](loginSocket, b"alice", b"sample", TOKEN)
-        sockets: list[_Socket] = []
-
-        def connect() -> _Socket:
-            # The client goes on for ever; the test does not.
-            assert len(sockets) < 2
-            sockets.append(_Socket(self.network, 8888))
-            return sockets[-1]
-
-        client = self.shown["BlockingClient"](connect, loggedIn)
-        self.assertEqual(client.request(b"one"), b"hello alice, you said: one")
-        sockets[0].breaks = True
-        self.assertEqual(client.request(b"two"), b"hello alice, you said: two")
-        self.assertEqual(len(sockets), 2)
-
-    def serveKeeper(self) -> tuple[Keeper, MsgClient]:
-        """Run a server with a L{Keeper}, and connect the page's client to it."""
-        config = self.folder / "keeper.toml"
-        (hashed,) = [
-            line.split('"')[1]
-            for line in Path("hello.toml").read_text().splitlines()
-            if line.startswith("users.alice")
-        ]
-        config.write_text(_KEEPER.format(hash=hashed))
-        self.network = MemoryNetwork()
-        parts: Parts = serve(self, config, self.network)
-        assert parts.gate is not None and isinstance(parts.gate.handler, Keeper)
-        client = self.shown["connect"](self.network, TOKEN)
-        assert isinstance(client, MsgClient)
-        return parts.gate.handler, client
-
-    def result(self, main: Deferred[Any] | Coroutine[Any, Any, Any]) -> Any:
-        """Give what comes of C{main}."""
-        return self.successResultOf(self.network.runUntil(ensureDeferred(main)))
-
-
-class Keeper(MsgHandler):
-    """
-    A shop whose first customer is logged out in the middle of buying.
-
-    @ivar buysFirst: that customer has bought by then.
-    """
-
-    def __init__(self) -> None:
-        self.buysFirst = True
-        self.bought: list[bytes] = []
-        self._hasLoggedOut = False
-
-    def requestReceived(self, user: User, content: bytes) -> bytes | Deferred[bytes]:
-        verb, _, thing = content.partition(b" ")
-        if verb == b"never":
-            return Deferred()
-        if verb == b"what":
-            return b", ".join(self.bought)
-        if self._hasLoggedOut or self.buysFirst:
-            self.bought.append(thing)
-        if self._hasLoggedOut:
-            return thing
-        self._hasLoggedOut = True
-        self.gate.logout(user)
-        return Deferred()
-
-
-class _Socket(Protocol):
-    """
-    A blocking socket: the network goes on while it waits.
-
-    @ivar breaks: the next that is waited for is that the connection is lost.
-    """
-
-    def __init__(self, network: MemoryNetwork, port: int) -> None:
-        self.breaks = False
-        self._network = network
-        self._received = b""
-        self._isLost = False
-        endpoint = TCP4ClientEndpoint(network, "127.0.0.1", port)
-        connectProtocol(endpoint, self)
-        network.turn()
-
-    def dataReceived(self, data: bytes) -> None:
-        self._received += data
-
-    def connectionLost(self, reason: Failure = connectionDone) -> None:
-        self._isLost = True
-
-    def sendall(self, data: bytes) -> None:
-        assert self.transport is not None
-        self.transport.write(data)
-
-    def recv(self, size: int) -> bytes:
-        if self.breaks:
-            raise ConnectionResetError("as the network may")
-        for _ in range(100):
-            if self._received or self._isLost:
-                break
-            self._network.turn()
-        received, self._received = self._received[:size], self._received[size:]
-        return received
