@@ -22,7 +22,8 @@ class KeptResponses:
     @param sizeLimit: how many bytes of responses fill a generation, no less than the
         largest response has.
     @ivar replays: the responses of earlier connections that the present one has not asked
-        for again yet, by session. Whoever replays one takes it out.
+        for again yet, by session. Whoever replays one takes it out, unless sessions only
+        count up.
     """
 
     __slots__ = (
@@ -30,7 +31,9 @@ class KeptResponses:
         "_count",
         "_countLimit",
         "_fresh",
+        "_known",
         "_older",
+        "_olderKnown",
         "_size",
         "_sizeLimit",
         "_younger",
@@ -45,8 +48,11 @@ class KeptResponses:
         self._count = 0
         self._size = 0
         self.replays: dict[bytes, bytes] = {}
-        self._aging: Collection[bytes] = ()
-        self._fresh: list[bytes] = []
+        # How many pieces of each generation, and which sessions, the replays have been told of.
+        self._olderKnown = 0
+        self._known = 0
+        self._aging: set[bytes] = set()
+        self._fresh: set[bytes] = set()
 
     def add(self, packets: list[bytes]) -> bytes:
         """Keep response packets in the order given, and give them back as one piece."""
@@ -65,7 +71,7 @@ class KeptResponses:
     def offer(self, session: bytes, packet: bytes) -> None:
         """Keep a response that was made for an earlier connection while a new one is there."""
         self._addOne(packet)
-        self._fresh.append(session)
+        self._fresh.add(session)
         self.replays[session] = packet
 
     def recall(self, running: Collection[bytes]) -> None:
@@ -85,13 +91,31 @@ class KeptResponses:
         # Each session is in one of the two, so that what leaves with the older generation
         # is nothing that the younger one knows better.
         self._aging = older.keys() - younger.keys() - set(running)
-        self._fresh = list(younger.keys() - set(running))
+        self._fresh = younger.keys() - set(running)
+        self._olderKnown, self._known = len(self._older), len(self._younger)
+
+    def recallOwn(self) -> None:
+        """
+        Make a replay of what the present connection was answered itself, too.
+
+        For sessions that only count up, so that none is kept twice. Each response is looked
+        at once, however often this is asked for.
+        """
+        for pieces, known, sessions in (
+            (self._older, self._olderKnown, self._aging),
+            (self._younger, self._known, self._fresh),
+        ):
+            for session, packet in _bySession(pieces[known:]):
+                self.replays[session] = packet
+                sessions.add(session)
+        self._olderKnown, self._known = len(self._older), len(self._younger)
 
     def release(self) -> None:
         """Let go of the replays, for as long as there is no connection to ask for them."""
         self.replays.clear()
-        self._aging = ()
-        self._fresh = []
+        self._aging = set()
+        self._fresh = set()
+        self._olderKnown = self._known = 0
 
     def forget(self) -> None:
         """Let go of everything."""
@@ -106,8 +130,8 @@ class KeptResponses:
             self._count = self._size = 0
             for session in self._aging:
                 self.replays.pop(session, None)
-            self._aging = self._fresh
-            self._fresh = []
+            self._aging, self._fresh = self._fresh, set()
+            self._olderKnown, self._known = self._known, 0
         self._younger.append(packet)
         self._count += 1
         self._size += len(packet)

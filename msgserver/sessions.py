@@ -397,8 +397,10 @@ class Connection:
         if session in replays:
             # What this batch has made so far counts: it may be what this is forgotten for (S7).
             self.keepReady()
-            packet = replays.pop(session, None)
+            packet = replays.get(session)
             if packet is not None:
+                if not login._limits.increasing:
+                    del replays[session]
                 self._replayed.append(packet)
                 return len(packet)
         elif session in login._inherited:
@@ -422,9 +424,10 @@ class Connection:
         if session in login._running:
             return 0  # It is this connection's already, and its response will come.
         self.keepReady()
-        login._kept.recall(login._running.keys())
+        login._kept.recallOwn()
         size = self._askedAgain(session)
         if size is None:
+            _current.set(None)
             login._application.forgotten(login)
             return 0
         return size

@@ -4,8 +4,11 @@ Tests for L{msgserver.kept}: which responses are kept, and which are replays.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from twisted.trial.unittest import SynchronousTestCase
 
+from msgserver import kept
 from msgserver.kept import KeptResponses
 from tests.logins import FOUR, ONE, THREE, TWO, answer, failure, numbered
 
@@ -179,3 +182,33 @@ class KeptResponsesTests(SynchronousTestCase):
         self.make(ONE, TWO, THREE, FOUR)
         self.kept.recall([])
         self.assertReplays(ONE, TWO, THREE, FOUR)
+
+    def test_own(self) -> None:
+        """S7: what the present connection was answered is a replay when that is asked for."""
+        self.make(ONE)
+        self.kept.recall([])
+        self.make(TWO, THREE)
+        self.kept.recallOwn()
+        self.assertReplays(ONE, TWO, THREE)
+        self.make(FOUR, numbered(5))
+        self.assertReplays(THREE)
+        self.kept.recallOwn()
+        self.assertReplays(THREE, FOUR, numbered(5))
+
+    def test_ownIsReadOnce(self) -> None:
+        """S7: asking for that again and again looks at no response again."""
+        read: list[bytes] = []
+
+        def bySession(pieces: list[bytes]) -> Iterator[tuple[bytes, bytes]]:
+            for session, packet in parse(pieces):
+                read.append(session)
+                yield session, packet
+
+        parse = kept._bySession
+        self.patch(kept, "_bySession", bySession)
+        self.kept.recall([])
+        for number in range(1, 20):
+            self.make(numbered(number))
+            for _ in range(3):
+                self.kept.recallOwn()
+        self.assertEqual(read, [numbered(number) for number in range(1, 20)])
