@@ -151,11 +151,12 @@ class Gate:
     """
     One connection to a gate.
 
+    @param place: the gate's port on this machine, or a connection to it.
     @ivar verdict: what the gate said to the handshake.
     """
 
-    def __init__(self, port: int, user: User, secret: bytes, index: int) -> None:
-        self._stream = connect(port)
+    def __init__(self, place: int | socket.socket, user: User, secret: bytes, index: int) -> None:
+        self._stream = connect(place) if isinstance(place, int) else place
         self._stream.sendall(GateClient(user, secret, index).hello)
         self.verdict = self.receive()
 
