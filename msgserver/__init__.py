@@ -9,7 +9,8 @@ From the wire up, each part knowing only those before it:
 
 - L{msgserver.errors}: every exception
 - L{msgserver.wire}: the wire protocol, pure, both ends
-- L{msgserver.kept}, L{msgserver.sessions}: what a login remembers, pure; the hot path
+- L{msgserver.current}, L{msgserver.kept}, L{msgserver.sessions}: what a login remembers,
+  pure; the hot path
 - L{msgserver.clientlogin}: the client's half of that, pure
 - L{msgserver.interfaces}: what users write, and where the parts meet
 - L{msgserver.deadlines}, L{msgserver.limits}, L{msgserver.later}, L{msgserver.closing}:
@@ -23,10 +24,10 @@ From the wire up, each part knowing only those before it:
 - L{msgserver.tap}: C{twistd msgserver}, where everything is put together
 """
 
+from msgserver.current import CurrentRequest, currentRequest
 from msgserver.errors import RequestFailed, Unauthorized
 from msgserver.handlers import MsgHandler
 from msgserver.interfaces import Account, ILoginHandler, IMsgGate, IMsgHandler, User
-from msgserver.sessions import CurrentRequest, currentRequest
 
 __all__ = [
     "Account",

@@ -180,7 +180,7 @@ class MsgService(Service):
     async def _kick(self, user: User) -> None:
         clock, limit = self._clock, self._limits.kickTimeout
         deadline = clock.seconds() + limit
-        if not await within(clock, limit, self._tell(self._handler.kicked, user)):
+        if not await within(clock, limit, self._tell("kicked", user)):
             self.log.warn("kicked({user}) takes longer than kick_timeout", user=user)
         self.log.info("{user} is kicked", user=user)
         await within(clock, max(0, deadline - clock.seconds()), self.end(user))
@@ -212,7 +212,7 @@ class MsgService(Service):
         login = connection.login
         if login.disconnect(connection) and not login.isEnded:
             self._away.start(login)
-            self._tell(self._handler.disconnected, login.user)
+            self._tell("disconnected", login.user)
         if not self._connections and self._onClosed is not None:
             self._onClosed.callback(None)
             self._onClosed = None
@@ -253,7 +253,7 @@ class MsgService(Service):
             told = self._directory.loggedOut(self, user.uid, user.subid)
             told.addErrback(self._logged("loggedOut"))
         self.log.info("{user} is logged out", user=user)
-        return self._tell(self._handler.loggedOut, user)
+        return self._tell("loggedOut", user)
 
     def _forgotten(self, login: Login) -> None:
         self.log.info("{user} asked for what is no longer known (S7)", user=login.user)
@@ -262,8 +262,8 @@ class MsgService(Service):
     def _awayTooLong(self, login: Login) -> None:
         self.end(login.user)
 
-    def _tell(self, method: Any, user: User) -> Deferred[None]:
-        return asked(method, user).addErrback(self._logged(method.__name__))
+    def _tell(self, what: str, user: User) -> Deferred[None]:
+        return asked(getattr(self._handler, what), user).addErrback(self._logged(what))
 
     def _logged(self, what: str) -> Any:
         return lambda failure: self.log.failure("{what} failed", failure, what=what)

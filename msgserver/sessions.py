@@ -15,11 +15,11 @@ The hot path is L{Connection.receive}: one call for each piece that the transpor
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextvars import ContextVar
 from typing import Any, Protocol
 
 from attrs import frozen
 
+from msgserver.current import CURRENT
 from msgserver.errors import IndexExpired, InvalidState, Unauthorized, UserNotFound
 from msgserver.kept import KeptResponses
 from msgserver.wire.framing import MAX_PACKET, MAX_RESPONSE, PACKET_LENGTH, SESSION_SIZE
@@ -53,41 +53,6 @@ class SessionLimits:
     increasing: bool = False
     maxPacket: int = MAX_PACKET
     maxRunning: int = 128
-
-
-@frozen
-class CurrentRequest:
-    """
-    What the signature of C{requestReceived} does not show of a request.
-
-    @ivar session: the client's token for it, 4 bytes.
-    """
-
-    user: User
-    session: bytes
-
-    @property
-    def key(self) -> bytes:
-        """
-        The same for every delivery of one request, and another for every other request of
-        any login, as long as the client does not reuse sessions; ours never does.
-        """
-        return b"%b/%b" % (self.user.username, self.session.hex().encode())
-
-
-_current: ContextVar[tuple[User, bytes] | None] = ContextVar("msgserver.request", default=None)
-
-
-def currentRequest() -> CurrentRequest:
-    """
-    Tell which request the calling handler is serving. It holds on in coroutines.
-
-    @raise InvalidState: none is being served.
-    """
-    current = _current.get()
-    if current is None:
-        raise InvalidState("no request is being served here")
-    return CurrentRequest(*current)
 
 
 class Application(Protocol):
@@ -300,7 +265,7 @@ class Connection:
         requestReceived = application.requestReceived
         ready = self._ready
         prefix = PACKET_LENGTH.pack
-        setCurrent = _current.set
+        setCurrent = CURRENT.set
         made = 0
         start = 0
         end = len(data)
@@ -427,7 +392,7 @@ class Connection:
         login._kept.recallOwn()
         size = self._askedAgain(session)
         if size is None:
-            _current.set(None)
+            CURRENT.set(None)
             login._application.forgotten(login)
             return 0
         return size

@@ -11,11 +11,12 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
+from msgserver.current import currentRequest
 from msgserver.errors import GateStatus, RequestFailed
 from msgserver.interfaces import IMsgGate, IMsgHandler, User
 from msgserver.msgprotocol import GateLimits, MsgFactory
 from msgserver.msgservice import LifeLimits, MsgService
-from msgserver.sessions import SessionLimits, currentRequest
+from msgserver.sessions import SessionLimits
 from msgserver.testing import MemoryDirectory, MemoryTransport
 from msgserver.wire.framing import PacketReader, packet
 from msgserver.wire.gate import GateClient, requestPacket

@@ -11,16 +11,9 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from msgserver.current import CurrentRequest, currentRequest
 from msgserver.errors import RequestFailed
-from msgserver.sessions import (
-    Connection,
-    CurrentRequest,
-    Login,
-    Logins,
-    Running,
-    SessionLimits,
-    currentRequest,
-)
+from msgserver.sessions import Connection, Login, Logins, Running, SessionLimits
 from msgserver.wire.gate import ANSWERED, FAILED, responsePacket
 from msgserver.wire.gate import requestPacket as ask
 from msgserver.wire.naming import User

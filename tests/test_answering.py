@@ -6,8 +6,8 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import ILogObserver, LogEvent, LogLevel, globalLogPublisher
 from zope.interface import implementer
 
+from msgserver.current import currentRequest
 from msgserver.errors import InvalidState, RequestFailed
-from msgserver.sessions import currentRequest
 from msgserver.wire.gate import requestPacket
 from tests.gates import ONE, THREE, TWO, GateCase
 

@@ -32,8 +32,9 @@ ALLOWED = {
     "wire.modern": "errors",
     "wire.login": "errors wire.framing wire.naming",
     "wire.gate": "errors wire.framing wire.naming wire.classic wire.modern",
+    "current": "errors wire.naming",
     "kept": f"errors {WIRE}",
-    "sessions": f"errors {WIRE} kept",
+    "sessions": f"errors {WIRE} current kept",
     "clientlogin": f"errors {WIRE}",
     # Beside it.
     "interfaces": "errors wire.naming",
@@ -65,7 +66,7 @@ ALLOWED = {
     "configfile": "errors interfaces tomllines configvalues config loading",
     "listening": f"errors interfaces {HELPERS} {CONFIG}",
     # What users see; of ours, only the top needs it (for the version).
-    PACKAGE: "errors interfaces sessions passwords handlers client",
+    PACKAGE: "errors interfaces current sessions passwords handlers client",
     # The top, which nothing imports.
     "tap": f"{BELOW_PROTOCOLS} sessions loginprotocol loginservice msgprotocol msgservice"
     f" remote handlers listening {CONFIG} {PACKAGE}",
@@ -75,7 +76,7 @@ ALLOWED = {
 ALLOWED_FOR_TYPES = {"interfaces": "sessions"}
 
 # No Twisted, no zope, no clock, no randomness, no operating system: all that is handed in.
-PURE = {"errors", "wire", "kept", "sessions", "clientlogin", *WIRE.split()}
+PURE = {"errors", "wire", "current", "kept", "sessions", "clientlogin", *WIRE.split()}
 ALLOWED_IN_PURE = {
     *"__future__ abc base64 binascii collections contextvars dataclasses enum functools".split(),
     *"hashlib hmac itertools math operator re struct types typing".split(),

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from msgserver.current import CurrentRequest, currentRequest
 from msgserver.errors import IndexExpired, InvalidState, Unauthorized, UserNotFound
-from msgserver.sessions import CurrentRequest, Logins, SessionLimits, currentRequest
+from msgserver.sessions import Logins, SessionLimits
 from msgserver.wire.naming import Handshake, User, parseHandshake
 from tests.logins import (
     ALICE,
