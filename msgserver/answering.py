@@ -72,8 +72,7 @@ class Answering:
         else:
             self._answer(result, running)
             return
-        promised.addCallback(self._answer, running)
-        promised.addErrback(self._fail, running)
+        promised.addCallbacks(self._answer, self._fail, (running,), errbackArgs=(running,))
 
     def answersReady(self, connection: Connection) -> None:
         """Have answers that came by themselves leave together, once a turn of the reactor."""

@@ -129,7 +129,6 @@ class MsgProtocol(Protocol):
 
     def abort(self) -> None:
         """Close at once (H4)."""
-        self._discardInput()
         self.transport.abortConnection()
 
     def pause(self) -> None:

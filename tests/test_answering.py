@@ -120,6 +120,7 @@ class LaterTests(GateCase):
         for session in (THREE, ONE):
             self.handler.promised[session].callback(b"x")
         self.assertEqual(writes, [])
+        self.assertEqual(len(self.clock.getDelayedCalls()), 1)
         self.turn()
         self.assertEqual(writes, [b"\x00\x06x\x01" + THREE + b"\x00\x06x\x01" + ONE])
 

@@ -187,13 +187,29 @@ class RequestTests(GateCase):
         self.assertEqual(again.heard(), [b"kept\x01" + ONE])
 
     def test_closeIsBounded(self) -> None:
-        """B3: a client that never closes its side is not waited for."""
+        """B3: a client that never closes its side is not waited for, whatever happens."""
         client = self.connect(self.login())
+        client.ask(ONE, b"later:a")
         client.send(b"\x00\x00")
-        self.clock.advance(29.9)
+        self.clock.advance(15)
+        self.fulfil(b"a", b"too late")
+        client.send(b"\x00\x00")
+        self.clock.advance(14.9)
         self.assertFalse(client.isAborted)
         self.clock.advance(0.1)
         self.assertTrue(client.isAborted)
+
+    def test_closeOfStalled(self) -> None:
+        """B3: a client that is not read is read again for its close; nobody waits for more."""
+        user = self.login()
+        client = self.connect(user)
+        client.protocol.pauseProducing()
+        self.handler.gate.logout(user)
+        self.turn()
+        self.assertTrue(client.isClosed)
+        self.assertTrue(client.transport.isReading)
+        # With a producer there, TLS would wait for it before it closed.
+        self.assertIsNone(client.transport.producer)
 
     def test_nodelay(self) -> None:
         """Answers do not wait for more to send, unless the config says so."""

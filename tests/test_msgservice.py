@@ -569,6 +569,7 @@ class ShutdownTests(GateCase):
         client.ask(ONE, b"later:a")
         self.stop()
         self.failureResultOf(self.service.login(b"bob", SECRET), Forbidden)
+        self.assertNotIn(("loginReceived", b"bob"), self.handler.calls)
         late = Client(self.factory)
         late.send(GateClient(user, SECRET, 2).hello)
         self.assertEqual(late.heard(), [b"404 User Not Found"])
