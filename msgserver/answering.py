@@ -58,7 +58,7 @@ class Answering:
         self._onQuiet = Deferred()
         return self._onQuiet
 
-    def requestFailed(self, user: User, error: Exception) -> bytes:
+    def requestFailed(self, user: User, error: BaseException) -> bytes:
         """Give the content of the flag-0 response to a request that raised (S4)."""
         return self._failed(user, Failure(error, type(error), error.__traceback__))
 
@@ -84,10 +84,14 @@ class Answering:
         self._flushing = None
         connections, self._toFlush = self._toFlush, {}
         for connection in connections:
-            if connection.login.isEnded:
-                connection.transport.finish()
-            else:
-                connection.transport.flush()
+            try:
+                if connection.login.isEnded:
+                    connection.transport.finish()
+                else:
+                    connection.transport.flush()
+            except Exception:
+                # Nobody else's answers are to suffer for it.
+                self.log.failure("a connection of {user} failed", user=connection.login.user)
 
     def _answer(self, content: object, running: Running) -> None:
         if isinstance(content, bytes) and len(content) <= MAX_RESPONSE:

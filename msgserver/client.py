@@ -128,7 +128,8 @@ class MsgClient:
     @param gate: where to connect when the login gives no address.
     @param retryPolicy: the seconds to wait when so many attempts in a row have failed.
     @param maxUnanswered: how many requests are sent and unanswered at a time; no more than
-        the gate's C{expired_number} (S7).
+        half of the gate's C{expired_number}, and fewer where twice as many responses are
+        larger than its C{cache_bytes}: else a request may run again (S7).
     """
 
     _log = Logger()

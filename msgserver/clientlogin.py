@@ -11,7 +11,7 @@ to do so that a request is answered once and runs once, however often connection
 - on a new connection it first asks again, under the same sessions and in the order first
   asked, whatever is unanswered: those are the same requests to the gate, which runs none of
   them twice (S6);
-- it has no more requests unanswered than the gate keeps responses (S7);
+- it has no more requests unanswered than half of the responses that the gate keeps (S7);
 - when the login has ended, what was sent under it may or may not have run, and the next
   login knows nothing of it (U5): only the caller can say whether to ask again.
 """
@@ -28,12 +28,17 @@ from msgserver.wire.framing import MAX_REQUEST, SESSION_SIZE
 from msgserver.wire.gate import GateClient, requestPacket
 from msgserver.wire.naming import User
 
-MAX_UNANSWERED = 128
+MAX_UNANSWERED = 64
 """
-How many requests are sent and unanswered at a time: a gate's default C{expired_number}.
+How many requests are sent and unanswered at a time: half of a gate's default
+C{expired_number}, so that asking again always finds the response (S7).
 
-Responses that got lost with a connection are the last that were made. While there are no
-more of them than the gate keeps, asking again always finds them (S7).
+After a response that got lost, the gate may have made those of the others that were
+unanswered, and lost with it; and as many again of requests that were made meanwhile, one for
+each that was asked again before it and answered. From then on it is the first asked again.
+
+It is a number of responses: where they are so large that 64 of them twice are more than the
+gate's C{cache_bytes}, fewer must be unanswered.
 """
 
 _SESSIONS = 2 ** (8 * SESSION_SIZE)

@@ -183,7 +183,8 @@ class IMsgGate(Interface):
         L{IMsgHandler.loginReceived} this is done for you; it is here for logins that come
         another way than through the login server, which does not hear of them.
 
-        @raise InvalidState: the login exists already, or the gate is shutting down.
+        @raise InvalidState: the login exists already, no suite makes secrets of that length
+            (8 bytes), or the gate is shutting down.
         """
 
     def logout(user: User) -> Deferred[None]:

@@ -44,6 +44,7 @@ class LoginProtocol(Protocol):
     def __init__(self, conversation: LoginServer) -> None:
         self._conversation = conversation
         self._login: Deferred[None] | None = None
+        self._isLost = False
 
     def connectionMade(self) -> None:
         """Send the challenge, unless there are too many connections."""
@@ -69,6 +70,7 @@ class LoginProtocol(Protocol):
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """Drop a login that nobody waits for any more."""
+        self._isLost = True
         self.factory.limits.closed(self)
         if self._login is not None:
             self._login.cancel()
@@ -87,6 +89,8 @@ class LoginProtocol(Protocol):
         self._close()
 
     def _failed(self, failure: Failure) -> None:
+        if self._isLost:
+            return
         refusal = failure.value
         if not isinstance(refusal, Refused):
             if not isinstance(refusal, CancelledError):  # As it is when the client has gone.

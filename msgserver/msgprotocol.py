@@ -79,8 +79,10 @@ class MsgProtocol(Protocol):
         """Wait for the handshake, unless there are too many connections."""
         if not self.factory.limits.opened(self):
             self.transport.abortConnection()
-        elif self.factory.nodelay and ITCPTransport.providedBy(self.transport):
-            self.transport.setTcpNoDelay(True)
+        elif ITCPTransport.providedBy(self.transport):
+            # A phone that vanishes says nothing; only the kernel's probes find out.
+            self.transport.setTcpKeepAlive(True)
+            self.transport.setTcpNoDelay(self.factory.nodelay)
 
     def dataReceived(self, data: bytes) -> None:
         """Take in the handshake; once it is accepted, L{_serve} stands here instead."""
@@ -99,6 +101,7 @@ class MsgProtocol(Protocol):
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """Let go of the login, if it is this connection's still (H4)."""
+        self._isClosing = True
         self._discardInput()
         self.factory.limits.closed(self)
         self.factory.stalls.stop(self)

@@ -141,6 +141,8 @@ class MsgService(Service):
         return prepared.addCallbacks(self._prepared, self._refused, (uid, secret))
 
     def _prepared(self, subid: object, uid: bytes, secret: bytes) -> bytes:
+        if self._isDraining:
+            raise Forbidden("the gate is shutting down")
         if subid is None:
             subid = encode64(self._randomBytes(_SUBID_ENTROPY))
         if not isinstance(subid, bytes):
@@ -231,7 +233,8 @@ class MsgService(Service):
         """
         Begin a login.
 
-        @raise InvalidState: it exists already, or the gate is shutting down.
+        @raise InvalidState: it exists already, the secret is none of a suite's, or the gate
+            is shutting down.
         """
         if self._isDraining:
             raise InvalidState("the gate is shutting down")

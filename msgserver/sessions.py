@@ -23,7 +23,7 @@ from msgserver.current import CURRENT
 from msgserver.errors import IndexExpired, InvalidState, Unauthorized, UserNotFound
 from msgserver.kept import KeptResponses
 from msgserver.wire.framing import MAX_PACKET, MAX_RESPONSE, PACKET_LENGTH, SESSION_SIZE
-from msgserver.wire.gate import ANSWERED, FAILED, isProvedBy, responsePacket
+from msgserver.wire.gate import ANSWERED, FAILED, checkSecret, isProvedBy, responsePacket
 from msgserver.wire.naming import Handshake, User
 
 _BATCH_SIZE = 128 * 1024
@@ -61,7 +61,7 @@ class Application(Protocol):
     def requestReceived(self, user: User, content: bytes) -> Any:
         """Run the handler: bytes are its answer, anything else goes to L{answerLater}."""
 
-    def requestFailed(self, user: User, error: Exception) -> bytes:
+    def requestFailed(self, user: User, error: BaseException) -> bytes:
         """Give the content of the flag-0 response to a request that raised (S4)."""
 
     def answerLater(self, running: Running, result: Any) -> None:
@@ -296,7 +296,7 @@ class Connection:
                 start = stop
                 try:
                     answer = requestReceived(user, data[body:tail])
-                except Exception as error:
+                except BaseException as error:  # As Deferreds do: the batch is not to suffer.
                     content = application.requestFailed(user, error)
                     ready.append(responsePacket(session, FAILED, content))
                     made += len(content)
@@ -429,10 +429,11 @@ class Logins:
         """
         Make a login; it has no connection yet.
 
-        @raise InvalidState: it exists already.
+        @raise InvalidState: it exists already, or no suite makes secrets of that length.
         """
         if user in self._logins:
             raise InvalidState(f"{user} is logged in already")
+        checkSecret(secret)
         login = self._logins[user] = Login(user, secret, self._limits, self._application)
         return login
 

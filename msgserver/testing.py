@@ -79,7 +79,13 @@ class MemoryTransport(StringTransport):
         self.streaming = None
 
     def loseWriteConnection(self) -> None:
-        """Close the sending side."""
+        """
+        Close the sending side.
+
+        @raise ValueError: the connection is lost already, as with a real one.
+        """
+        if not self.connected:
+            raise ValueError("the connection is lost")
         self.writeClosed = True
 
     def getTcpNoDelay(self) -> bool:

@@ -104,7 +104,7 @@ class FakeApplication:
         self.current: list[CurrentRequest] = []
         self.running: dict[bytes, Running] = {}
         self.results: list[Any] = []
-        self.errors: list[Exception] = []
+        self.errors: list[BaseException] = []
         self.ready: list[Connection] = []
         self.forgot: list[Login] = []
 
@@ -127,7 +127,7 @@ class FakeApplication:
             return self.calling()
         return b"re:" + content
 
-    def requestFailed(self, user: User, error: Exception) -> bytes:
+    def requestFailed(self, user: User, error: BaseException) -> bytes:
         """Give the content of a flag-0 response."""
         self.errors.append(error)
         return error.content if isinstance(error, RequestFailed) else b""

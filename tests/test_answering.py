@@ -34,6 +34,23 @@ class FailureTests(GateCase):
         self.assertEqual(len(failures), 1)
         self.assertIn("requestReceived", failures[0].getTraceback())
 
+    def test_raisesAnything(self) -> None:
+        """S4: whatever a handler raises, the batch is answered, and what came before it too."""
+
+        class Odd(BaseException):
+            pass
+
+        def requestReceived(user: object, content: bytes) -> bytes:
+            if content == b"odd":
+                raise Odd
+            return content
+
+        client = self.connect(self.login())
+        self.service._answering.requestReceived = requestReceived
+        client.send(requestPacket(ONE, b"a") + requestPacket(TWO, b"odd"))
+        self.assertEqual(client.heard(), [b"a\x01" + ONE, b"\x00" + TWO])
+        self.assertEqual(len(self.flushLoggedErrors(Odd)), 1)
+
     def test_requestFailed(self) -> None:
         """S4: flag 0 with the content that the handler gives; that is no bug."""
         self.assertEqual(self.answer(b"refuse:not enough gold"), [b"not enough gold\x00" + ONE])
@@ -132,6 +149,34 @@ class LaterTests(GateCase):
         client.ask(TWO, b"second")
         self.turn()
         self.assertEqual(client.heard(), [b"first\x01" + ONE, b"second\x01" + TWO])
+
+    def test_besideTheDead(self) -> None:
+        """S1: a connection that is lost in the turn of its logout keeps nobody's answers."""
+        gone, user = self.login(b"gone"), self.login()
+        dead, client = self.connect(gone), self.connect(user)
+        client.ask(ONE, b"later:a")
+        self.handler.gate.logout(gone)
+        self.handler.promised[b"a"].callback(b"done")
+        dead.lose()
+        self.turn()
+        self.assertEqual(client.heard(), [b"done\x01" + ONE])
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_besideTheBroken(self) -> None:
+        """S1: nor does one whose transport fails; that is logged."""
+        bad, good = self.connect(self.login(b"bad")), self.connect(self.login())
+        for client in (bad, good):
+            client.ask(ONE, b"later:" + b"%d" % (client is good))
+
+        def fail() -> None:
+            raise ZeroDivisionError
+
+        self.patch(bad.protocol, "flush", fail)
+        self.handler.promised[b"0"].callback(b"lost")
+        self.handler.promised[b"1"].callback(b"done")
+        self.turn()
+        self.assertEqual(good.heard(), [b"done\x01" + ONE])
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
 
     def test_inTheBatch(self) -> None:
         """S1: so does one that becomes ready in the middle of it, in its place."""

@@ -251,11 +251,11 @@ class RequestTests(MsgClientTestCase):
     def test_roomForOneMore(self) -> None:
         """S7: an answer lets the next request go that had to wait for one."""
         gate = self.connected()
-        answers = [self.client.request(b"%d" % number) for number in range(129)]
-        self.assertEqual(len(gate.requests()), 128)
+        answers = [self.client.request(b"%d" % number) for number in range(65)]
+        self.assertEqual(len(gate.requests()), 64)
         gate.answer(TWO, b"")
-        self.assertEqual(gate.requests(), [(b"\x00\x00\x00\x81", b"128")])
-        self.assertNoResult(answers[128])
+        self.assertEqual(gate.requests(), [(b"\x00\x00\x00\x41", b"64")])
+        self.assertNoResult(answers[64])
 
     def test_askedByAnAnswer(self) -> None:
         """A request may be asked from the answer to another."""

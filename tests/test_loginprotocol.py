@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from base64 import b64encode
 from collections.abc import Callable, Iterator
+from gc import collect
 from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred, fail, succeed
@@ -324,6 +325,17 @@ class BoundsTests(LoginTestCase):
             _, transport = self.connect(lines[len(CHALLENGE_LINE) : end])
             transport.lose()
             self.assertNothingLeft()
+
+    def test_lostWhileLoggingIn(self) -> None:
+        """L1: nor does one that is lost while the login side is at work, or a line in the log."""
+        self.logins.answer = Deferred()
+        _, transport = self.connect(CLIENT_LINES)
+        transport.take()
+        transport.lose()
+        collect()
+        self.assertEqual(self.flushLoggedErrors(), [])
+        self.assertEqual(transport.take(), b"")
+        self.assertNothingLeft()
 
     def test_lostAfterTheStatus(self) -> None:
         """L1: nor does one that is lost when all is said; the login stays."""

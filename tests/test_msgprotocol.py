@@ -214,6 +214,8 @@ class RequestTests(GateCase):
     def test_nodelay(self) -> None:
         """Answers do not wait for more to send, unless the config says so."""
         self.assertTrue(Client(self.factory).transport.getTcpNoDelay())
+        # Nothing else finds out that a phone has vanished.
+        self.assertTrue(Client(self.factory).transport.getTcpKeepAlive())
         self.factory.nodelay = False
         self.assertFalse(Client(self.factory).transport.getTcpNoDelay())
 

@@ -592,6 +592,11 @@ class GateTests(GateCase):
         self.handler.gate.login(ALICE, SECRET)
         self.assertRaises(InvalidState, self.handler.gate.login, ALICE, SECRET)
 
+    def test_loginWithoutSecret(self) -> None:
+        """A login whose handshakes nobody could prove cannot be made."""
+        self.assertRaises(InvalidState, self.handler.gate.login, ALICE, b"short")
+        self.assertEqual(list(self.handler.gate.online()), [])
+
     def test_online(self) -> None:
         """Connected or away, a login is online; and logging out while asking is safe."""
         users = [self.login(b"%d" % number) for number in range(3)]

@@ -53,7 +53,7 @@ class Application:
             return None
         return response(b"", content)[2:-1]
 
-    def requestFailed(self, user: User, error: Exception) -> bytes:
+    def requestFailed(self, user: User, error: BaseException) -> bytes:
         """Give the content of a flag-0 response."""
         content: bytes = error.args[0]
         return content

@@ -56,6 +56,15 @@ def isProvedBy(handshake: Handshake, secret: bytes) -> bool:
     return _suiteOf(secret).isHandshakeMac(handshake.mac, handshake.text, secret)
 
 
+def checkSecret(secret: bytes) -> None:
+    """
+    See that handshakes can be proved with C{secret}.
+
+    @raise InvalidState: no suite makes secrets of that length.
+    """
+    _suiteOf(secret)
+
+
 def _suiteOf(secret: bytes) -> ClassicSuite:
     try:
         return _SUITES[len(secret)]
