@@ -24,10 +24,14 @@ From the wire up, each part knowing only those before it:
 - L{msgserver.tap}: C{twistd msgserver}, where everything is put together
 """
 
-from msgserver.current import CurrentRequest, currentRequest
-from msgserver.errors import RequestFailed, Unauthorized
-from msgserver.handlers import MsgHandler
-from msgserver.interfaces import Account, ILoginHandler, IMsgGate, IMsgHandler, User
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from msgserver.current import CurrentRequest, currentRequest
+    from msgserver.errors import RequestFailed, Unauthorized
+    from msgserver.handlers import MsgHandler
+    from msgserver.interfaces import Account, ILoginHandler, IMsgGate, IMsgHandler, User
 
 __all__ = [
     "Account",
@@ -43,3 +47,25 @@ __all__ = [
 ]
 
 __version__ = "0.1.0"
+
+_HOMES = {
+    "Account": "msgserver.interfaces",
+    "CurrentRequest": "msgserver.current",
+    "ILoginHandler": "msgserver.interfaces",
+    "IMsgGate": "msgserver.interfaces",
+    "IMsgHandler": "msgserver.interfaces",
+    "MsgHandler": "msgserver.handlers",
+    "RequestFailed": "msgserver.errors",
+    "Unauthorized": "msgserver.errors",
+    "User": "msgserver.interfaces",
+    "currentRequest": "msgserver.current",
+}
+
+
+def __getattr__(name: str) -> Any:
+    # Only when asked for: the pure parts are of use without Twisted, and stay without it.
+    try:
+        home = _HOMES[name]
+    except KeyError:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}") from None
+    return getattr(import_module(home), name)

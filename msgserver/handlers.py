@@ -82,6 +82,8 @@ class PasswordLoginHandler:
         servers: Sequence[str],
         runInThread: Callable[..., Deferred[Any]] = deferToThread,
     ) -> None:
+        if isinstance(servers, str):
+            raise ValueError(f'servers: must be a list, such as ["{servers}"]')
         for user, stored in users.items():
             if not isinstance(stored, str) or not isHash(stored):
                 raise ValueError(

@@ -81,8 +81,18 @@ def _parse(stored: str) -> tuple[int, int, int, bytes, bytes]:
 
 
 def main() -> None:
-    """Ask for a password and print its hash."""
-    print(hashPassword(getpass("Password: ").encode()))
+    """
+    Ask for a password and print its hash.
+
+    @raise SystemExit: there was none.
+    """
+    try:
+        password = getpass("Password: ")
+    except EOFError:
+        password = ""
+    if not password:
+        raise SystemExit("no password, no hash")
+    print(hashPassword(password.encode()))
 
 
 if __name__ == "__main__":

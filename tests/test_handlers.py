@@ -225,6 +225,11 @@ class PasswordLoginHandlerTests(SynchronousTestCase):
             for hidden in ("hunter2", HUNTER2.decode(), ALICE_HASH[-44:]):
                 self.assertNotIn(hidden, text)
 
+    def test_serversAreAList(self) -> None:
+        """A string for the servers would be taken for a list of its letters: it is refused."""
+        with self.assertRaisesRegex(ValueError, r'servers: must be a list, such as \["sample"\]'):
+            PasswordLoginHandler({}, "sample")
+
     def test_noServers(self) -> None:
         """Where there are no servers nobody gets anywhere."""
         handler = PasswordLoginHandler({"alice": ALICE_HASH}, [], lambda *_: succeed(True))
