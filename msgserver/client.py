@@ -10,31 +10,24 @@ The Twisted client: L{login} to a login server, and L{MsgClient} to ask a gate.
     answer = await client.request(b"hello")
 
 What is said on a connection, L{msgserver.clientprotocols} knows, and what is asked again on
-the next, L{msgserver.clientlogin}. Here is when there is a connection at all, and a login.
+the next, L{msgserver.clientlogin}; L{msgserver.reconnecting} makes the next. Here is what each
+attempt does, and when there is a login.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Awaitable, Callable, Coroutine, Iterable
-from typing import Any, NoReturn
+from collections.abc import Awaitable, Callable, Iterable
+from typing import NoReturn
 
-from attrs import field, frozen
-from twisted.application.internet import ClientService, backoffPolicy
+from twisted.application.internet import backoffPolicy
 from twisted.internet.defer import CancelledError, Deferred, fail
 from twisted.internet.endpoints import HostnameEndpoint, connectProtocol
 from twisted.internet.error import ConnectionDone, TimeoutError
-from twisted.internet.interfaces import (
-    IProtocol,
-    IProtocolFactory,
-    IReactorTime,
-    IStreamClientEndpoint,
-)
-from twisted.internet.protocol import Factory, Protocol, connectionDone
+from twisted.internet.interfaces import IProtocol, IReactorTime, IStreamClientEndpoint
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from twisted.python.failure import Failure
-from zope.interface import implementer
 
 from msgserver.clientlogin import MAX_UNANSWERED, ClientLogin, LoggedIn, parseAddress
 from msgserver.clientprotocols import GateClientProtocol, LoginClientProtocol
@@ -42,10 +35,12 @@ from msgserver.errors import (
     BadRequest,
     InvalidState,
     OutcomeUnknown,
+    Refused,
     Unauthorized,
     UserNotFound,
 )
 from msgserver.interfaces import Account
+from msgserver.reconnecting import Connected, reconnecting
 from msgserver.wire.classic import ClassicSuite
 from msgserver.wire.login import LoginClient, RandomBytes, Suite
 from msgserver.wire.naming import User
@@ -119,17 +114,26 @@ class MsgClient:
     lost, until L{close}. It ends by itself where going on is of no use: where a login is
     refused with L{Unauthorized}, or a handshake with L{BadRequest}.
 
+    A login outlives broken connections, but its gate may have died, and the login server know
+    another: where attempt after attempt has not reached the gate, a new login is taken. Only
+    when there is one does the old login end; while the login server is out of reach as well,
+    or says no, nothing is given up. Where the gate is alive, and out of reach of this client
+    alone, the new login still costs what was under way at the old: its outcome is unknown.
+
     A request has no time-out of its own: C{addTimeout} of its Deferred cancels it, and
     L{dropConnection} is there for a connection that seems dead.
 
     @param reactor: where the time comes from, and what connects to the address that a login
         gives (L5): all that L{HostnameEndpoint} asks for.
-    @param takeLogin: logs in, as L{login} does; called whenever there is no login.
+    @param takeLogin: logs in, as L{login} does; called whenever there is no login, and when
+        the gate is out of reach; at most once in an attempt.
     @param gate: where to connect when the login gives no address.
     @param retryPolicy: the seconds to wait when so many attempts in a row have failed.
     @param maxUnanswered: how many requests are sent and unanswered at a time; no more than
         half of the gate's C{expired_number}, and fewer where twice as many responses are
         larger than its C{cache_bytes}: else a request may run again (S7).
+    @param loginAfter: how many attempts in a row must not have reached the gate before a new
+        login is taken: there was no connection, or no verdict on it. 1 or more.
     """
 
     _log = Logger()
@@ -142,6 +146,7 @@ class MsgClient:
         *,
         retryPolicy: Callable[[int], float] = RETRY_POLICY,
         maxUnanswered: int = MAX_UNANSWERED,
+        loginAfter: int = 3,
     ) -> None:
         self._reactor = reactor
         self._takeLogin = takeLogin
@@ -149,9 +154,10 @@ class MsgClient:
         self._login: ClientLogin[Deferred[bytes]] = ClientLogin(maxUnanswered)
         self._connection: GateClientProtocol | None = None
         self._ended: Exception | None = None
-        self._service = ClientService(
-            _CurrentGate(self._attempt), Factory.forProtocol(Protocol), retryPolicy, reactor
-        )
+        self._loginAfter = loginAfter
+        # Attempts in a row that have not reached the gate of the current login.
+        self._outOfReach = 0
+        self._service = reconnecting(self._attempt, retryPolicy, reactor)
         self._service.startService()
 
     def request(self, content: bytes) -> Deferred[bytes]:
@@ -219,55 +225,68 @@ class MsgClient:
         turn: Deferred[None] = deferLater(self._reactor, 0)
         return turn.addCallback(lambda _: self._service.stopService())
 
-    async def _attempt(self, lifelines: IProtocolFactory) -> IProtocol:
-        """
-        Log in where need be, connect, and shake hands.
-
-        This is no C{prepareConnection} of L{ClientService}'s: where that fails, its state
-        machine has no transition for the loss of the connection, which is bound to follow.
-        So it hears of a connection only when the gate has accepted it.
-
-        @param lifelines: makes the protocol that tells L{ClientService} of the loss.
-        """
-        # takeLogin is the user's: it is called neither from our constructor nor from within
-        # ClientService's state machine.
-        await deferLater(self._reactor, 0)
-        if self._ended is not None:
-            raise self._ended
+    async def _attempt(self) -> Connected:
         try:
-            if self._login.loggedIn is None:
-                await self._logIn()
-            connection = await self._shakeHands()
+            connection = await self._connect()
         except Exception as error:
             self._log.info("no connection to the gate: {error!r}", error=error)
             raise
         self._connection = connection
+        connection.lost.addCallback(self._connectionLost)
         connection.askAgain()
-        lifeline = lifelines.buildProtocol(connection.transport.getPeer())
-        assert lifeline is not None
-        lifeline.makeConnection(connection.transport)
-        connection.lost.addCallback(self._connectionLost, lifeline)
-        return lifeline
+        return Connected(connection.transport, connection.lost)
+
+    async def _connect(self) -> GateClientProtocol:
+        """Reach the gate, by way of the login server where need be."""
+        self._checkNotEnded()
+        if self._login.loggedIn is not None:
+            # Also when a new login is due: the network may be back, and the gate with it.
+            try:
+                return await self._shakeHands()
+            except Exception as error:
+                if self._ended is not None or self._outOfReach < self._loginAfter:
+                    raise
+                self._log.info("out of reach, taking a new login: {error!r}", error=error)
+        await self._logIn()
+        return await self._shakeHands()
 
     async def _logIn(self) -> None:
         try:
-            self._login.begin(await self._takeLogin())
+            loggedIn = await self._takeLogin()
         except Unauthorized as refusal:
             self._end(refusal)
             raise
+        # Not before there is a new login: until then the old one's gate may be back.
+        unanswered = self._login.end()
+        self._login.begin(loggedIn)
+        self._outOfReach = 0
+        _failAll(unanswered, OutcomeUnknown("the gate could not be reached"))
 
     async def _shakeHands(self) -> GateClientProtocol:
+        self._checkNotEnded()
         connection = GateClientProtocol(self._login)
-        await connectProtocol(self._endpoint(), connection)
         try:
+            await connectProtocol(self._endpoint(), connection)
             await connection.accepted.addTimeout(HANDSHAKE_TIMEOUT, self._reactor, _timedOut)
-        except BadRequest as refusal:
-            self._end(refusal)
+        except Refused as refusal:
+            self._outOfReach = 0
+            self._refused(refusal)
             raise
-        except (UserNotFound, Unauthorized) as refusal:
-            _failAll(self._login.end(), OutcomeUnknown(f"the login has ended: {refusal}"))
+        except Exception:
+            self._outOfReach += 1
             raise
+        self._outOfReach = 0
         return connection
+
+    def _refused(self, refusal: Refused) -> None:
+        if isinstance(refusal, BadRequest):
+            self._end(refusal)
+        elif isinstance(refusal, (UserNotFound, Unauthorized)):
+            _failAll(self._login.end(), OutcomeUnknown(f"the login has ended: {refusal}"))
+
+    def _checkNotEnded(self) -> None:
+        if self._ended is not None:
+            raise self._ended
 
     def _endpoint(self) -> IStreamClientEndpoint:
         loggedIn = self._login.loggedIn
@@ -277,22 +296,8 @@ class MsgClient:
             raise InvalidState("the login gives no address, and no gate was given")
         return self._gate
 
-    def _connectionLost(self, _: None, lifeline: IProtocol) -> None:
+    def _connectionLost(self, _: None) -> None:
         self._connection = None
-        lifeline.connectionLost(connectionDone)
-
-
-@implementer(IStreamClientEndpoint)
-@frozen
-class _CurrentGate:
-    """What L{ClientService} takes for an endpoint."""
-
-    attempt: Callable[[IProtocolFactory], Coroutine[Deferred[Any], Any, IProtocol]] = field(
-        repr=False
-    )
-
-    def connect(self, protocolFactory: IProtocolFactory) -> Deferred[IProtocol]:
-        return Deferred.fromCoroutine(self.attempt(protocolFactory))
 
 
 def _failAll(answers: Iterable[Deferred[bytes]], error: Exception) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
+from twisted.internet.address import IPv4Address
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.error import (
     ConnectionDone,
@@ -16,6 +17,7 @@ from twisted.internet.error import (
 )
 from twisted.internet.task import Clock
 from twisted.internet.testing import MemoryReactorClock
+from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from msgserver.client import RETRY_POLICY, MsgClient
@@ -31,7 +33,18 @@ from msgserver.errors import (
     Unauthorized,
     UserNotFound,
 )
-from tests.peers import FIRST, ONE, SECRET, THREE, TWO, GatePeer, MsgClientTestCase, Network
+from msgserver.wire.naming import User
+from tests.peers import (
+    FIRST,
+    ONE,
+    SECOND,
+    SECRET,
+    THREE,
+    TWO,
+    GatePeer,
+    MsgClientTestCase,
+    Network,
+)
 
 
 class ReconnectionTests(MsgClientTestCase):
@@ -101,8 +114,8 @@ class ReconnectionTests(MsgClientTestCase):
         self.network.failure = ConnectionRefusedError()
         self.clock.pump([0.0, 1.0, 0.0])
         self.network.failure = None
-        self.connect().lose()
         self.connect().refuse(IndexExpired())
+        self.connect().lose()
         self.connect().say(b"\x00\x03SSH")
         self.assertEqual(self.retries, [1, 2, 3, 4, 5])
         self.connected().lose()
@@ -253,6 +266,44 @@ class AddressTests(SynchronousTestCase):
         self.assertEqual(reactor.tcpClients[0][:2], ("127.0.0.1", 8888))
         self.assertEqual(network.peers, [])
 
+    def test_anotherGate(self) -> None:
+        """L5: where a gate has died, the next login says which gate to go to instead."""
+        reactor = MemoryReactorClock()
+        logins = [
+            LoggedIn(FIRST.user, SECRET, "127.0.0.1:8888"),
+            LoggedIn(SECOND.user, SECRET, "127.0.0.1:9999"),
+        ]
+        client = MsgClient(
+            reactor, lambda: succeed(logins.pop(0)), retryPolicy=lambda failures: 1.0
+        )
+        reactor.advance(0)
+        sent = client.request(b"sent")
+        gate = self.reach(reactor)
+        gate.accept()
+        gate.lose()
+        unsent = client.request(b"unsent")
+        for _ in range(3):
+            reactor.pump([1.0, 0.0])
+            self.assertNoResult(sent)
+            self.assertEqual(reactor.tcpClients[-1][:2], ("127.0.0.1", 8888))
+            factory, connector = reactor.tcpClients[-1][2], reactor.connectors[-1]
+            factory.clientConnectionFailed(connector, Failure(ConnectionRefusedError()))
+            # The endpoint looks in a moment whether there is one more address to try.
+            reactor.advance(0.3)
+        self.failureResultOf(sent, OutcomeUnknown)
+        self.assertEqual(reactor.tcpClients[-1][:2], ("127.0.0.1", 9999))
+        gate = self.reach(reactor)
+        gate.accept()
+        self.assertEqual(gate.requests(), [(ONE, b"unsent")])
+        gate.answer(ONE, b"hi")
+        self.assertEqual(self.successResultOf(unsent), b"hi")
+
+    def reach(self, reactor: MemoryReactorClock) -> GatePeer:
+        """Let the newest connection be made."""
+        protocol = reactor.tcpClients[-1][2].buildProtocol(IPv4Address("TCP", "127.0.0.1", 8888))
+        assert protocol is not None
+        return GatePeer(protocol)
+
     def test_noAddressAtAll(self) -> None:
         """Where nobody says where the gate is, whoever waits is told so."""
         clock = Clock()
@@ -260,6 +311,235 @@ class AddressTests(SynchronousTestCase):
         waiting = client.whenConnected(failAfterFailures=1)
         clock.pump([0, 0])
         self.failureResultOf(waiting, InvalidState)
+
+
+class OutOfReachTests(MsgClientTestCase):
+    """When the gate's silence has a new login taken, and when the login is kept."""
+
+    def attempts(self, number: int) -> None:
+        """Let so many attempts begin, in their turns."""
+        self.clock.pump([1.0, 0.0] * number)
+
+    def sent(self) -> Deferred[bytes]:
+        """Ask something under the first login, and lose its gate."""
+        gate = self.connected()
+        answer = self.client.request(b"sent")
+        self.assertEqual(gate.requests(), [(ONE, b"sent")])
+        gate.lose()
+        return answer
+
+    def goDown(self) -> None:
+        """Have nothing to connect to."""
+        self.network.failure = ConnectionRefusedError()
+
+    def comeBack(self) -> None:
+        """Let connections be made again."""
+        self.network.failure = None
+
+    def assertKept(self, sent: Deferred[bytes], index: int) -> None:
+        """The login is the first one, and what was sent is asked again, once."""
+        self.assertNoResult(sent)
+        gate = self.connect()
+        self.assertEqual(gate.handshake().text, b"YWxpY2U=@c2FtcGxl#MQ==:%d" % index)
+        gate.say(b"\x00\x06200 OK")
+        self.assertEqual(gate.requests(), [(ONE, b"sent")])
+        gate.answer(ONE, b"hi")
+        self.assertEqual(self.successResultOf(sent), b"hi")
+
+    def assertGivenUp(self, sent: Deferred[bytes]) -> None:
+        """What was sent has an unknown outcome, and its caller is told why."""
+        failure = self.failureResultOf(sent, OutcomeUnknown)
+        self.assertEqual(failure.getErrorMessage(), "the gate could not be reached")
+
+    def test_newLogin(self) -> None:
+        """The third attempt takes a new login and connects with it; U5 for what was sent."""
+        sent = self.sent()
+        self.connect().lose()
+        self.connect().lose(ConnectionLost())
+        waits = self.client.request(b"waits")
+        gate = self.connect()
+        self.assertEqual(gate.handshake().text, b"YWxpY2U=@c2FtcGxl#MQ==:4")
+        self.assertNoResult(sent)
+        gate.lose()
+        self.assertGivenUp(sent)
+        gate = self.gate()
+        self.assertEqual(gate.handshake().text, b"YWxpY2U=@c2FtcGxl#Mg==:1")
+        gate.say(b"\x00\x06200 OK")
+        self.assertEqual(gate.requests(), [(ONE, b"waits")])
+        gate.answer(ONE, b"hi")
+        self.assertEqual(self.successResultOf(waits), b"hi")
+
+    def test_noVerdict(self) -> None:
+        """A handshake without an answer counts, and so does an answer that is no gate's."""
+        sent = self.sent()
+        for _ in range(2):
+            silent = self.connect()
+            self.clock.advance(10.1)
+            silent.lose()
+        self.connect().say(b"\x00\x03SSH")
+        self.assertGivenUp(sent)
+        self.assertEqual(self.logins, [])
+
+    def test_fewer(self) -> None:
+        """Two attempts in vain are no reason to give up a login."""
+        sent = self.sent()
+        self.goDown()
+        self.attempts(2)
+        self.comeBack()
+        self.assertKept(sent, index=4)
+        self.assertEqual(len(self.logins), 1)
+
+    def test_verdictBetween(self) -> None:
+        """A gate that is heard of, be it by a no, is in reach: only attempts in a row count."""
+        sent = self.sent()
+        self.goDown()
+        self.attempts(2)
+        self.comeBack()
+        self.connect().refuse(IndexExpired())
+        self.connect().lose()
+        self.connect().lose()
+        self.assertKept(sent, index=7)
+        self.gate().lose()
+        self.goDown()
+        self.attempts(2)
+        self.assertEqual(len(self.logins), 1)
+        self.attempts(1)
+        self.assertEqual(len(self.logins), 0)
+
+    def test_networkIsDown(self) -> None:
+        """While the login server is out of reach as well the login is kept, for ever."""
+        sent = self.sent()
+        waits = self.client.request(b"waits")
+        asked: list[str] = []
+
+        def takeLogin() -> Deferred[LoggedIn]:
+            asked.append("login")
+            return fail(ConnectionRefusedError())
+
+        self.logins[:] = [takeLogin] * 1000
+        self.goDown()
+        self.attempts(100)
+        self.assertEqual(len(asked), 98)
+        self.comeBack()
+        self.assertNoResult(sent)
+        gate = self.connected()
+        self.assertEqual(gate.requests(), [(ONE, b"sent"), (TWO, b"waits")])
+        gate.answer(ONE, b"one")
+        gate.answer(TWO, b"two")
+        self.assertEqual(self.successResultOf(sent), b"one")
+        self.assertEqual(self.successResultOf(waits), b"two")
+        self.assertEqual(len(asked), 98)
+
+    def test_noNewLogin(self) -> None:
+        """A login server that says no for now changes nothing; each attempt asks once."""
+        errors: list[Exception] = [Forbidden(), NotAcceptable(), ProtocolError(), TimeoutError()]
+        sent = self.sent()
+        self.logins[:0] = [partial(fail, error) for error in errors]
+        self.goDown()
+        self.attempts(2 + len(errors))
+        self.assertEqual(len(self.logins), 1)
+        self.assertEqual(self.retries, [1, 2, 3, 4, 5, 6, 7])
+        self.comeBack()
+        self.assertKept(sent, index=8)
+
+    def test_failure(self) -> None:
+        """Whoever waits for a connection is told what the login server said last."""
+        self.logins[1:] = [lambda: fail(Forbidden())]
+        self.goDown()
+        waiting = self.client.whenConnected(failAfterFailures=3)
+        self.attempts(3)
+        self.failureResultOf(waiting, Forbidden)
+
+    def test_unauthorized(self) -> None:
+        """A token that proves nothing any more ends the client, as at any login."""
+        sent = self.sent()
+        waits = self.client.request(b"waits")
+        self.logins[:] = [lambda: fail(Unauthorized())]
+        self.goDown()
+        self.attempts(3)
+        self.failureResultOf(sent, OutcomeUnknown)
+        self.failureResultOf(waits, Unauthorized)
+        self.clock.advance(0)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_newGateIsDeadToo(self) -> None:
+        """With the new login the count starts anew; an attempt takes one login at most."""
+        third = LoggedIn(User(b"alice", b"3", b"sample"), SECRET)
+        self.logins.append(lambda: succeed(third))
+        self.goDown()
+        left = []
+        for _ in range(5):
+            self.attempts(1)
+            left.append(len(self.logins))
+        # The third attempt is the second login's first.
+        self.assertEqual(left, [2, 2, 1, 1, 0])
+
+    def test_loginAfter(self) -> None:
+        """How many attempts it takes is the caller's to say."""
+        for loginAfter in (1, 5):
+            self.setUp()
+            self.client.close()
+            takeLogin = partial(lambda logins: logins.pop(0)(), self.logins)
+            self.client = MsgClient(
+                self.clock, takeLogin, self.network, retryPolicy=self.retry, loginAfter=loginAfter
+            )
+            sent = self.sent()
+            self.goDown()
+            self.attempts(loginAfter - 1)
+            self.assertNoResult(sent)
+            self.attempts(1)
+            self.assertGivenUp(sent)
+
+    def test_asksAnew(self) -> None:
+        """Who hears that the outcome is unknown may ask again, of the new login."""
+        again = self.sent().addErrback(lambda _: self.client.request(b"again"))
+        self.goDown()
+        self.attempts(3)
+        self.comeBack()
+        gate = self.connected()
+        self.assertEqual(gate.requests(), [(ONE, b"again")])
+        gate.answer(ONE, b"hi")
+        self.assertEqual(self.successResultOf(again), b"hi")
+
+    def test_closes(self) -> None:
+        """Who hears that the outcome is unknown may close the client: no connection follows."""
+        closed = self.sent().addErrback(lambda _: self.client.close())
+        waiting = self.client.whenConnected(failAfterFailures=3)
+        for _ in range(3):
+            self.connect().lose()
+        self.clock.advance(0)
+        self.assertIsNone(self.successResultOf(closed))
+        self.failureResultOf(waiting, ConnectionDone)
+        self.assertEqual(len(self.network.peers), 4)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_closedBetween(self) -> None:
+        """A client that is closed while it connects takes no new login."""
+        sent = self.sent()
+        self.connect().lose()
+        self.connect().lose()
+        gate = self.connect()
+        closed = self.client.close()
+        self.clock.advance(0)
+        self.assertTrue(gate.isClosing)
+        gate.lose()
+        self.successResultOf(closed)
+        self.failureResultOf(sent, OutcomeUnknown)
+        self.assertEqual(len(self.logins), 1)
+
+    def test_loginIsClosed(self) -> None:
+        """A client that is closed while it takes a new login lets go of it."""
+        cancelled: list[object] = []
+        sent = self.sent()
+        self.logins[:] = [lambda: Deferred(cancelled.append)]
+        self.goDown()
+        self.attempts(3)
+        self.assertNoResult(sent)
+        closed = self.client.close()
+        self.clock.advance(0)
+        self.successResultOf(closed)
+        self.assertEqual(len(cancelled), 1)
+        self.failureResultOf(sent, OutcomeUnknown)
 
 
 class CloseTests(MsgClientTestCase):
@@ -309,6 +589,14 @@ class CloseTests(MsgClientTestCase):
         self.clock.advance(0)
         self.successResultOf(self.close())
         self.assertEqual(len(cancelled), 1)
+        self.assertNothingLeft()
+
+    def test_loggingInAllTheSame(self) -> None:
+        """A login that comes although it was cancelled leads to no connection."""
+        self.logins.insert(0, lambda: Deferred(lambda login: login.callback(FIRST)))
+        self.clock.advance(0)
+        self.successResultOf(self.close())
+        self.assertEqual(self.network.peers, [])
         self.assertNothingLeft()
 
     def test_shakingHands(self) -> None:

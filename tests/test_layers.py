@@ -18,10 +18,16 @@ ROOT = Path(__file__).resolve().parent.parent / PACKAGE
 WIRE = "wire.framing wire.naming wire.classic wire.modern wire.login wire.gate"
 HELPERS = "closing deadlines later limits"
 BELOW_PROTOCOLS = f"errors interfaces {WIRE} {HELPERS}"
-CONFIG = "tomllines configvalues config loading configfile"
+REMOTE = "remote remote.link remote.door remote.gates remote.servers remote.operations"
+SECTIONS = "configvalues addresses linksections sections"
+READING = f"errors interfaces tomllines {SECTIONS} config"
+CONFIG = (
+    f"tomllines {SECTIONS} config configreading configchecks loading endpointstrings linktls"
+    " linkparts configfile"
+)
 
 # Each module, and what of the package it may import. A protocol never imports a service nor
-# the reverse, and the login side never the gate's: they meet in interfaces.
+# the reverse, and the login side never the gate's: they meet in interfaces and in cluster.
 ALLOWED = {
     # The pure core.
     "errors": "",
@@ -38,42 +44,60 @@ ALLOWED = {
     "clientlogin": f"errors {WIRE}",
     # Beside it.
     "interfaces": "errors wire.naming",
+    "cluster": "errors",
     # Helpers of protocols and services.
     "closing": "",
     "deadlines": "",
     "later": "",
     "limits": "deadlines",
+    # Beside the protocols: what keeps a connection, whichever.
+    "reconnecting": "",
     # The login side.
     "loginprotocol": BELOW_PROTOCOLS,
-    "loginservice": BELOW_PROTOCOLS,
+    "directory": "errors cluster",
+    "loginservice": f"{BELOW_PROTOCOLS} cluster directory",
     # The gate's side.
     "msgprotocol": f"{BELOW_PROTOCOLS} sessions",
     "answering": f"{BELOW_PROTOCOLS} sessions",
-    "msgservice": f"{BELOW_PROTOCOLS} sessions answering",
+    "msggate": BELOW_PROTOCOLS,
+    "msgservice": f"{BELOW_PROTOCOLS} cluster sessions answering msggate",
     # Above them.
-    "remote": BELOW_PROTOCOLS,
+    "remote": "",
+    "remote.link": f"errors {HELPERS}",
+    "remote.door": f"errors {HELPERS} wire.login remote.link",
+    "remote.gates": f"errors {HELPERS} cluster remote.link remote.door",
+    "remote.servers": f"errors {HELPERS} cluster reconnecting remote.link remote.door remote.gates",
+    "remote.operations": f"errors {HELPERS} cluster remote.link remote.door remote.gates",
     "passwords": "wire.naming",
     "handlers": f"{BELOW_PROTOCOLS} sessions passwords",
     "clientprotocols": f"{BELOW_PROTOCOLS} clientlogin",
-    "client": f"{BELOW_PROTOCOLS} clientlogin clientprotocols",
-    "testing": f"{BELOW_PROTOCOLS} sessions clientlogin clientprotocols client remote handlers"
-    " loginprotocol loginservice msgprotocol answering msgservice",
+    "client": f"{BELOW_PROTOCOLS} clientlogin clientprotocols reconnecting",
+    "testing": f"{BELOW_PROTOCOLS} cluster sessions clientlogin clientprotocols client handlers"
+    f" reconnecting loginprotocol loginservice msgprotocol answering msgservice {REMOTE}",
     # The config file.
     "tomllines": "",
     "configvalues": "errors",
-    "config": f"errors {WIRE} configvalues",
+    "addresses": "configvalues",
+    "linksections": "configvalues",
+    "sections": f"{WIRE} configvalues addresses linksections",
+    "config": SECTIONS,
+    "configreading": READING,
+    "configchecks": f"{READING} configreading",
     "loading": "errors interfaces",
-    "configfile": "errors interfaces tomllines configvalues config loading",
+    "endpointstrings": "",
+    "linktls": "",
+    "linkparts": f"{READING} configreading loading endpointstrings linktls",
+    "configfile": f"{READING} configreading configchecks loading linkparts",
     "listening": f"errors interfaces {HELPERS} {CONFIG}",
     # What users see; of ours, only the top needs it (for the version).
     PACKAGE: "errors interfaces current sessions passwords handlers client",
     # The top, which nothing imports.
     "tap": f"{BELOW_PROTOCOLS} sessions loginprotocol loginservice msgprotocol msgservice"
-    f" remote handlers listening {CONFIG} {PACKAGE}",
+    f" cluster {REMOTE} handlers listening {CONFIG} {PACKAGE}",
 }
 
 # What is named in signatures alone, and so only under TYPE_CHECKING.
-ALLOWED_FOR_TYPES = {"interfaces": "sessions"}
+ALLOWED_FOR_TYPES = {"interfaces": "sessions", "msggate": "msgservice"}
 
 # No Twisted, no zope, no clock, no randomness, no operating system: all that is handed in.
 PURE = {"errors", "wire", "current", "kept", "sessions", "clientlogin", *WIRE.split()}
@@ -83,7 +107,7 @@ ALLOWED_IN_PURE = {
     *"attrs cryptography".split(),
 }
 
-# The link between the services is one module's business.
+# The link between the services is one package's business.
 ONLY_IN = {"twisted.spread": "remote"}
 
 
@@ -144,7 +168,7 @@ def violations(module: str, source: str, isPackage: bool = False) -> list[str]:
         else:
             isWrong = module in PURE and top not in ALLOWED_IN_PURE
         isWrong |= any(
-            f"{each.name}.".startswith(f"{name}.") and module != only
+            f"{each.name}.".startswith(f"{name}.") and not f"{module}.".startswith(f"{only}.")
             for name, only in ONLY_IN.items()
         )
         if isWrong:
@@ -186,6 +210,10 @@ class LayerTests(SynchronousTestCase):
         sides = {"loginprotocol", "loginservice", "msgprotocol", "msgservice"}
         for side in sides:
             self.assertEqual(self.importersOf(side) & sides, set())
+        for side in ("directory", "loginprotocol", "loginservice"):
+            gates = {"msgprotocol", "answering", "msggate", "msgservice"}
+            self.assertEqual(self.importersOf(side) & gates, set())
+            self.assertEqual(set(ALLOWED[side].split()) & gates, set())
 
     def test_pure(self) -> None:
         """The pure core knows only itself."""
@@ -263,6 +291,9 @@ class CheckerTests(SynchronousTestCase):
         self.assertWrong("interfaces", f"if TYPE_CHECKING:\n    pass\nelse:\n    {line}", name)
         self.assertWrong("interfaces", f"if not TYPE_CHECKING:\n    pass\n{line}", name)
         self.assertWrong("loginservice", f"if TYPE_CHECKING:\n    {line}", name)
+        service = "from msgserver.msgservice import X"
+        self.assertWrong("msggate", f"if TYPE_CHECKING:\n    {service}")
+        self.assertWrong("msggate", service, "msgserver.msgservice.X")
 
     def test_pure(self) -> None:
         """In the pure core, everything outside the list is found, for types as well."""
@@ -275,9 +306,10 @@ class CheckerTests(SynchronousTestCase):
             self.assertWrong("wire.gate", f"from {name} import X", f"{name}.X")
             self.assertWrong("kept", f"if TYPE_CHECKING:\n    import {name}", name)
 
-    def test_oneModulesBusiness(self) -> None:
+    def test_onePackagesBusiness(self) -> None:
         """The link's library is found everywhere but in the link."""
-        self.assertWrong("remote", "from twisted.spread import pb")
+        for module in REMOTE.split():
+            self.assertWrong(module, "from twisted.spread import pb")
         self.assertWrong("tap", "from twisted.spread import pb", "twisted.spread.pb")
         self.assertWrong("tap", "from twisted.spread.pb import X", "twisted.spread.pb.X")
         self.assertWrong("tap", "import twisted.spreadsheet")
