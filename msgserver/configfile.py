@@ -4,40 +4,34 @@ Reads a config file: makes everything that it says, or tells every mistake in it
 
 from __future__ import annotations
 
-import re
-import tomllib
-from collections.abc import Callable, Iterator
-from difflib import get_close_matches
-from typing import Any, Generic, TypeVar, cast
+from collections.abc import Sequence
+from typing import Any, Generic, TypeVar
 
-from attrs import field, frozen
-from cattrs import ClassValidationError, Converter, ForbiddenExtraKeysError
-from cattrs.gen import make_dict_structure_fn, override
+from attrs import evolve, field, frozen
 from twisted.internet.interfaces import IStreamServerEndpoint
 from zope.interface import Interface
 
 from msgserver import loading
-from msgserver.config import SECTIONS, Config, Gate, Login, Setting, settings
-from msgserver.configvalues import Kind, Table
-from msgserver.errors import ConfigError, ConfigErrors
+from msgserver.addresses import (
+    HostAndPort,
+    expandAddresses,
+    fillAddress,
+    fillEndpoint,
+    placeholderIn,
+)
+from msgserver.config import Control, Gate, GateLogin, Login, Operator
+from msgserver.configchecks import checkServers
+from msgserver.configreading import Reading
 from msgserver.interfaces import ILoginHandler, IMsgHandler
-from msgserver.tomllines import KeyPath, locateKeys
+from msgserver.linkparts import Link, makeControl, makeGateLogin, makeOperator
+
+__all__ = ["Link", "Part", "Parts", "loadConfig", "loadOperator"]
 
 _Settings = TypeVar("_Settings", Login, Gate)
 _Handler = TypeVar("_Handler")
 
-_SETTINGS: dict[KeyPath, Setting] = {
-    (setting.section, setting.key): setting for setting in settings()
-}
-_KEYS = {setting.name: setting.key for setting in settings()}
-
-_SHORTER_TIMES = (
-    (("login", "gate_timeout"), ("login", "login_timeout")),
-    (("gate", "kick_timeout"), ("login", "gate_timeout")),
-)
-"""Pairs of times of which the first runs within the second."""
-
-_SYNTAX_ERROR = re.compile(r"(.*) \(at (?:line (\d+), column (\d+)|end of document)\)", re.DOTALL)
+_LISTEN = ("gate", "listen")
+_PROCESSES = ("gate", "processes")
 
 
 @frozen
@@ -59,202 +53,133 @@ class Parts:
     What a config file makes.
 
     @ivar login: None where this process has no login server.
-    @ivar gate: None where this process has no gate.
+    @ivar gate: None where this process has no gate. Where several processes are the gate,
+        this one is none of them: then it has no endpoints.
+    @ivar control: None where the login server is not to be connected to.
+    @ivar gateLogin: None where the gate does not connect to a login server.
     """
 
     login: Part[Login, ILoginHandler] | None
     gate: Part[Gate, IMsgHandler] | None
+    control: Link[Control] | None = None
+    gateLogin: Link[GateLogin] | None = None
 
 
-def loadConfig(file: str, reactor: object) -> Parts:
+def loadConfig(file: str, reactor: object, process: int = 0) -> Parts:
     """
     Read a config file and make the handlers and endpoints that it names.
 
-    @param reactor: what the endpoints will listen with; nothing does so yet.
+    @param reactor: what the endpoints will listen and connect with; nothing does so yet.
+    @param process: which process of the gate this is, from 1. It is that and nothing else, and
+        a gate of one process to itself. 0 is the process that is started by hand.
     @raise ConfigErrors: the file cannot be used; with all that is wrong with it.
     """
-    source = _readSource(file)
-    reading = _Reading(file, _parse(file, source), locateKeys(source))
-    config = reading.structure()
-    reading.checkTimes()
-    loginHandler = reading.makeHandler("login", ILoginHandler)
-    msgHandler = reading.makeHandler("gate", IMsgHandler)
-    loginEndpoints = reading.makeEndpoints("login", reactor)
-    gateEndpoints = reading.makeEndpoints("gate", reactor)
-    if reading.errors:
-        raise ConfigErrors(reading.errors)
-    return Parts(
-        None if config.login is None else Part(config.login, loginHandler, loginEndpoints),
-        None if config.gate is None else Part(config.gate, msgHandler, gateEndpoints),
-    )
+    reading = Reading(file)
+    checkServers(reading)
+    if process:
+        _checkProcess(reading, process)
+    login = None if process else _makeLogin(reading, reactor)
+    gate = _makeGate(reading, reactor, process)
+    control = None if process else makeControl(reading, reactor)
+    gateLogin = makeGateLogin(reading, reactor)
+    reading.check()
+    return Parts(login, gate, control, gateLogin)
 
 
-def _readSource(file: str) -> str:
-    try:
-        with open(file, "rb") as opened:
-            content = opened.read()
-    except OSError as error:
-        raise ConfigErrors([ConfigError(file, 0, "", error.strerror or str(error))]) from None
-    try:
-        # Some editors put a mark before UTF-8, which TOML has no place for.
-        return content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = 1 + content.count(b"\n", 0, error.start)
-        raise ConfigErrors([ConfigError(file, line, "", "this is not UTF-8")]) from None
-
-
-def _parse(file: str, source: str) -> dict[str, Any]:
-    try:
-        return tomllib.loads(source)
-    except ValueError as error:
-        reason, line = str(error), 0
-        match = _SYNTAX_ERROR.fullmatch(reason)
-        if match is not None:
-            reason, line = match[1], int(match[2] or len(source.splitlines()))
-        raise ConfigErrors([ConfigError(file, line, "", f"this is not TOML: {reason}")]) from None
-
-
-class _Reading:
+def loadOperator(file: str, reactor: object) -> Link[Operator]:
     """
-    A file on its way to its values.
+    Read from a config file how an operator connects; no handler is made.
 
-    @ivar errors: the mistakes found so far.
+    @raise ConfigErrors: the file cannot be used; with all that is wrong with it.
     """
-
-    def __init__(self, file: str, document: dict[str, Any], lines: dict[KeyPath, int]) -> None:
-        self.errors: list[ConfigError] = []
-        self._file = file
-        self._document = document
-        self._lines = lines
-        self._mistaken: set[KeyPath] = set()
-
-    def structure(self) -> Config:
-        """Make the values, or a Config of nothing where there are mistakes."""
-        try:
-            config = _makeConverter().structure(self._document, Config)
-        except ClassValidationError as error:
-            for path, mistake in _flatten(error):
-                self._addMistake(path, mistake)
-            return Config()
-        if config == Config():
-            self._add("there must be a section [login], a section [gate], or both", ())
-        return config
-
-    def checkTimes(self) -> None:
-        """Compare the times of which one runs within the other."""
-        for short, long in _SHORTER_TIMES:
-            shortTime, longTime = self._value(short), self._value(long)
-            if shortTime is not None and longTime is not None and shortTime >= longTime:
-                self._add(
-                    f"{_dotted(short)} ({shortTime}) must be below {_dotted(long)} ({longTime})",
-                    short,
-                    long,
-                )
-
-    def makeHandler(self, section: str, interface: type[Interface]) -> Any:
-        """Make a section's handler, where there is one to make."""
-        handlerKey, optionsKey = (section, "handler"), (section, "handler_options")
-        path, options = self._value(handlerKey), self._value(optionsKey)
-        if path is None:
-            return None
-        try:
-            factory = loading.findHandler(path)
-        except ValueError as error:
-            return self._add(str(error), handlerKey)
-        if options is None:
-            return None
-        try:
-            handler = loading.makeHandler(factory, options)
-        except ValueError as error:
-            return self._add(f"{path}: {error}", optionsKey, handlerKey)
-        try:
-            loading.verifyHandler(handler, interface)
-        except ValueError as error:
-            return self._add(str(error), handlerKey)
-        return handler
-
-    def makeEndpoints(
-        self, section: str, reactor: object
-    ) -> tuple[tuple[str, IStreamServerEndpoint], ...]:
-        """Make a section's endpoints, those that can be made."""
-        endpoints = []
-        for text in self._value((section, "listen")) or ():
-            try:
-                endpoints.append((text, loading.makeEndpoint(reactor, text)))
-            except ValueError as error:
-                self._add(str(error), (section, "listen"))
-        return tuple(endpoints)
-
-    def _value(self, path: KeyPath) -> Any:
-        """Give what a key says, or its default; None where that is wrong or not needed."""
-        section, key = path
-        table = self._document.get(section)
-        if not isinstance(table, dict) or path in self._mistaken:
-            return None
-        return table.get(key, _SETTINGS[path].default)
-
-    def _addMistake(self, path: KeyPath, mistake: Exception) -> None:
-        self._mistaken.add(path)
-        if isinstance(mistake, ForbiddenExtraKeysError):
-            for key in mistake.extra_fields:
-                self._add(_unknown(path, key), (*path, key))
-        elif isinstance(mistake, KeyError):
-            self._add(f"is required: it must be {_SETTINGS[path].range}", path)
-        else:
-            self._add(str(mistake), path)
-
-    def _add(self, reason: str, *paths: KeyPath) -> None:
-        """Add a mistake, on the line of the first of the keys that is in the file."""
-        path = next((path for path in paths if path in self._lines), paths[0])
-        line = self._lines.get(path) or self._lines.get(path[:1]) or 0
-        # One line for one mistake, whatever an exception of others says.
-        reason = " ".join(reason.splitlines())
-        self.errors.append(ConfigError(self._file, line, _dotted(path), reason))
+    reading = Reading(file)
+    operator = makeOperator(reading, reactor)
+    reading.check()
+    assert operator is not None  # Where there is none, there is a mistake.
+    return operator
 
 
-def _makeConverter() -> Converter:
-    converter = Converter(forbid_extra_keys=True)
-    for section, cls in SECTIONS.items():
-        readers = {
-            setting.name: override(rename=setting.key, struct_hook=_hook(setting.kind))
-            for setting in _SETTINGS.values()
-            if setting.section == section
-        }
-        # As Any, because the type of **readers has no place for them beside its own options.
-        structure = make_dict_structure_fn(cls, converter, **cast(Any, readers))
-        converter.register_structure_hook(
-            cls, lambda value, type_, structure=structure: structure(Table().read(value), type_)
-        )
-    return converter
-
-
-def _hook(kind: Kind) -> Callable[[object, object], object]:
-    return lambda value, type_: kind.read(value)
-
-
-def _flatten(error: Exception, path: KeyPath = ()) -> Iterator[tuple[KeyPath, Exception]]:
-    """Take the groups apart that cattrs makes of mistakes, and find the key of each."""
-    if not isinstance(error, ClassValidationError):
-        yield path, error
+def _checkProcess(reading: Reading, process: int) -> None:
+    if not reading.has(("gate",)):
+        reading.add(f"there is no section [gate], and so no process {process} of it", ())
         return
-    ofAttributes, others = error.group_exceptions()
-    for inner, note in ofAttributes:
-        yield from _flatten(inner, (*path, _KEYS.get(note.name, note.name)))
-    for inner in others:
-        yield path, inner
+    count = reading.value(_PROCESSES)
+    if count is not None and not 1 <= process <= count:
+        reading.add(f"there is no process {process}: they are numbered 1 to {count}", _PROCESSES)
 
 
-def _unknown(section: KeyPath, key: str) -> str:
-    """Say what is wrong with a key that is not known in C{section}, C{()} for the top."""
-    known = [path[-1] for path in _SETTINGS if path[:-1] == section] or list(SECTIONS)
-    elsewhere = [f"[{path[0]}]" for path in _SETTINGS if path[-1] == key]
-    if elsewhere:
-        return f"stands in the wrong place: it is a key of {' and of '.join(elsewhere)}"
-    close = get_close_matches(key, known, 1)
-    if close:
-        return f"is not known: did you mean {close[0]}?"
-    return f"is not known: there are {', '.join(known)}"
+def _makeLogin(reading: Reading, reactor: object) -> Part[Login, ILoginHandler] | None:
+    handler = _makeHandler(reading, "login", ILoginHandler)
+    path, endpoints = ("login", "listen"), []
+    for text in reading.value(path) or ():
+        endpoint = reading.attempt(loading.makeEndpoint, reactor, text, at=path)
+        if endpoint is not None:
+            endpoints.append((text, endpoint))
+    login = reading.config.login
+    return None if login is None else Part(login, handler, tuple(endpoints))
 
 
-def _dotted(path: KeyPath) -> str:
-    return ".".join(path)
+def _makeGate(reading: Reading, reactor: object, process: int) -> Part[Gate, IMsgHandler] | None:
+    handler = _makeHandler(reading, "gate", IMsgHandler)
+    addresses = _addressesOf(reading, process)
+    endpoints = _makeGateEndpoints(reading, reactor, addresses)
+    gate = reading.config.gate
+    # A process that does not exist may lack an address, and strings not fit: it is no part then.
+    if gate is None or reading.errors:
+        return None
+    if gate.processes > 1 and not process:
+        return Part(gate, handler, ())
+    address = addresses[0]
+    if address is not None:
+        gate = evolve(gate, advertise=fillAddress(gate.advertise, address))
+    listen = tuple(text for text, _ in endpoints)
+    return Part(evolve(gate, listen=listen, processes=1), handler, endpoints)
+
+
+def _addressesOf(reading: Reading, process: int) -> Sequence[HostAndPort | None]:
+    """Give the address of a process, or those of all for process 0; or else None, once."""
+    addresses = expandAddresses(reading.value(("gate", "addresses")) or ())
+    first, last = (process - 1, process) if process else (0, reading.value(_PROCESSES))
+    return addresses[first:last] or [None]
+
+
+def _makeGateEndpoints(
+    reading: Reading, reactor: object, addresses: Sequence[HostAndPort | None]
+) -> tuple[tuple[str, IStreamServerEndpoint], ...]:
+    endpoints = []
+    for text in reading.value(_LISTEN) or ():
+        for address in addresses:
+            try:
+                filled = text if address is None else fillEndpoint(text, address)
+            except ValueError:
+                break  # That is told already; and so is a string that cannot be filled in.
+            if placeholderIn(filled):
+                break
+            endpoint = reading.attempt(loading.makeEndpoint, reactor, filled, at=_LISTEN)
+            if endpoint is None:
+                break  # What is wrong for one process is so for the others, too.
+            endpoints.append((filled, endpoint))
+    return tuple(endpoints)
+
+
+def _makeHandler(reading: Reading, section: str, interface: type[Interface]) -> Any:
+    """Make a section's handler, where there is one to make."""
+    handlerKey, optionsKey = (section, "handler"), (section, "handler_options")
+    path, options = reading.value(handlerKey), reading.value(optionsKey)
+    if path is None:
+        return None
+    try:
+        factory = loading.findHandler(path)
+    except ValueError as error:
+        return reading.add(str(error), handlerKey)
+    if options is None:
+        return None
+    try:
+        handler = loading.makeHandler(factory, options)
+    except ValueError as error:
+        return reading.add(f"{path}: {error}", optionsKey, handlerKey)
+    try:
+        loading.verifyHandler(handler, interface)
+    except ValueError as error:
+        return reading.add(str(error), handlerKey)
+    return handler

@@ -3,14 +3,14 @@ What a setting may be: the kinds of values, strict in their types.
 
 A kind reads what C{tomllib} gives, and its text completes the sentence "must be ...". A value
 that is none of the kind is a C{ValueError} that says so, and what the value is. What is in a table,
-or in place of one, is never told: there may be secrets in it (L6).
+or in place of one, is never told, nor is a key: these are secrets, or may hold some (L6).
 """
 
 from __future__ import annotations
 
 import json
 import re
-from typing import Protocol
+from typing import Any, Protocol
 
 from attrs import frozen
 
@@ -18,7 +18,7 @@ YEAR = 365 * 24 * 3600
 """The longest time that a setting takes, in seconds."""
 
 _DOTTED_PATH = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*(\.[^\W\d]\w*)*")
-_ADDRESS = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+):([0-9]{1,5})")
+_KEY_LENGTHS = (16, 256)
 _LONGEST_SHOWN = 60
 
 
@@ -34,6 +34,20 @@ class Kind(Protocol):
 
         @raise ValueError: it is not allowed; with what is.
         """
+
+
+def about(
+    kind: Kind, doc: str, unit: str = "", example: str = "", isLimit: bool | None = None
+) -> dict[str, Any]:
+    """
+    Gather what is to be known of a setting, as the metadata of its attribute.
+
+    @param unit: of its number; empty where it is none.
+    @param example: what an example says where there is no default.
+    @param isLimit: something happens past its number; None where it is one if it has a unit.
+    """
+    isLimit = bool(unit) if isLimit is None else isLimit
+    return {"kind": kind, "doc": doc, "unit": unit, "example": example, "isLimit": isLimit}
 
 
 @frozen
@@ -55,9 +69,9 @@ class WholeNumber:
     def read(self, value: object) -> int:
         # A bool is an int to Python, but true is no number to whoever writes a file.
         if not isinstance(value, int) or isinstance(value, bool) or value < self.least:
-            raise _isNot(self, value)
+            raise isNot(self, value)
         if self.most is not None and value > self.most:
-            raise _isNot(self, value)
+            raise isNot(self, value)
         return value
 
 
@@ -77,10 +91,10 @@ class Seconds:
 
     def read(self, value: object) -> float:
         if not isinstance(value, int | float) or isinstance(value, bool):
-            raise _isNot(self, value)
+            raise isNot(self, value)
         # Asked this way around because no comparison with nan is true.
         if not (0 < value <= YEAR or (self.zeroMeans and value == 0)):
-            raise _isNot(self, value)
+            raise isNot(self, value)
         return float(value)
 
 
@@ -93,7 +107,7 @@ class Flag:
 
     def read(self, value: object) -> bool:
         if not isinstance(value, bool):
-            raise _isNot(self, value)
+            raise isNot(self, value)
         return value
 
 
@@ -106,7 +120,7 @@ class Name:
 
     def read(self, value: object) -> str:
         if not isinstance(value, str) or not value:
-            raise _isNot(self, value)
+            raise isNot(self, value)
         return value
 
 
@@ -119,24 +133,8 @@ class DottedPath:
 
     def read(self, value: object) -> str:
         if not isinstance(value, str) or not _DOTTED_PATH.fullmatch(value):
-            raise _isNot(self, value)
+            raise isNot(self, value)
         return value
-
-
-@frozen
-class Address:
-    """Where clients are sent to; a string of ASCII, because it goes over the wire (L5)."""
-
-    def __str__(self) -> str:
-        return 'a string of the form "host:port", with a port from 1 to 65535, or ""'
-
-    def read(self, value: object) -> str:
-        if value == "":
-            return ""
-        match = _ADDRESS.fullmatch(value) if isinstance(value, str) else None
-        if match is None or not 1 <= int(match[2]) <= 0xFFFF:
-            raise _isNot(self, value)
-        return match[0]
 
 
 @frozen
@@ -150,7 +148,7 @@ class Choice:
 
     def read(self, value: object) -> str:
         if value not in self.choices:
-            raise _isNot(self, value)
+            raise isNot(self, value)
         return str(value)
 
 
@@ -172,10 +170,10 @@ class Strings:
 
     def read(self, value: object) -> tuple[str, ...]:
         if not isinstance(value, list) or not value:
-            raise _isNot(self, value)
+            raise isNot(self, value)
         for item in value:
             if not isinstance(item, str) or (self.choices and item not in self.choices):
-                raise _isNot(self, value)
+                raise isNot(self, value)
         if len(set(value)) < len(value):
             raise ValueError(f"must name each once, not {_shown(value)}")
         return tuple(value)
@@ -195,6 +193,61 @@ class Table:
         return value
 
 
+@frozen
+class Key:
+    """
+    A secret that two ends share. It is told to nobody else, not even in a mistake (L6).
+
+    @ivar emptyMeans: what "" says; empty where that is not allowed.
+    """
+
+    emptyMeans: str = ""
+
+    def __str__(self) -> str:
+        text = "a string of {} to {} printable ASCII characters".format(*_KEY_LENGTHS)
+        return f'{text}, or "": {self.emptyMeans}' if self.emptyMeans else text
+
+    def read(self, value: object) -> str:
+        if value == "" and self.emptyMeans:
+            return ""
+        least, most = _KEY_LENGTHS
+        if not isinstance(value, str) or not least <= len(value) <= most:
+            raise ValueError(f"must be {self}")
+        if not value.isascii() or not value.isprintable():
+            raise ValueError(f"must be {self}")
+        return value
+
+
+@frozen
+class Keys:
+    """A table of names, and the key of each."""
+
+    def __str__(self) -> str:
+        return f"a table of names and keys, each {Key()}"
+
+    def read(self, value: object) -> dict[str, str]:
+        keys = {}
+        for name, key in Table().read(value).items():
+            try:
+                keys[Name().read(name)] = Key().read(key)
+            except ValueError:
+                raise ValueError(f"must be {self}; that of {_shown(name)} is none") from None
+        return keys
+
+
+@frozen
+class PemFile:
+    """Where a file of certificates or a private key is."""
+
+    def __str__(self) -> str:
+        return 'the path of a PEM file, or ""'
+
+    def read(self, value: object) -> str:
+        if not isinstance(value, str):
+            raise isNot(self, value)
+        return value
+
+
 def tomlText(value: object) -> str:
     """
     Write a setting's value as TOML.
@@ -205,7 +258,8 @@ def tomlText(value: object) -> str:
     return json.dumps(value, ensure_ascii=False)
 
 
-def _isNot(kind: Kind, value: object) -> ValueError:
+def isNot(kind: Kind, value: object) -> ValueError:
+    """Make the mistake that a value is none of a kind."""
     return ValueError(f"must be {kind}, not {_shown(value)}")
 
 

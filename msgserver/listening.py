@@ -48,6 +48,7 @@ class ListenService(Service):
     @param section: the section's name, for what is said of it.
     @param endpoints: each endpoint string, and its endpoint.
     @param isWeak: what is spoken there is not safe to be overheard (L2).
+    @param hasTLS: there is TLS around all of them, which their strings do not say.
     """
 
     log = Logger()
@@ -58,11 +59,14 @@ class ListenService(Service):
         endpoints: Sequence[tuple[str, IStreamServerEndpoint]],
         factory: IProtocolFactory,
         isWeak: bool = False,
+        *,
+        hasTLS: bool = False,
     ) -> None:
         self._section = section
         self._endpoints = endpoints
         self._factory = factory
         self._isWeak = isWeak
+        self._hasTLS = hasTLS
         self._ports: list[IListeningPort] = []
         self._hasStarted = False
         self._exposed: list[str] = []
@@ -107,7 +111,7 @@ class ListenService(Service):
     def _opened(self, port: IListeningPort, text: str) -> None:
         self._ports.append(port)
         place = _placeOf(port.getHost())
-        hasTLS = _TLS.match(text) is not None
+        hasTLS = self._hasTLS or _TLS.match(text) is not None
         if not hasTLS and not _isLocal(port.getHost()):
             self._exposed.append(place)
         self.log.info(

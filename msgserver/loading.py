@@ -14,13 +14,15 @@ from collections.abc import Callable, Mapping
 from importlib import import_module
 from inspect import signature
 from traceback import extract_tb
-from typing import Any
+from typing import Any, TypeVar
 
-from twisted.internet.endpoints import serverFromString
-from twisted.internet.interfaces import IStreamServerEndpoint
+from twisted.internet.endpoints import clientFromString, serverFromString
+from twisted.internet.interfaces import IStreamClientEndpoint, IStreamServerEndpoint
 from zope.interface import Interface
 from zope.interface.exceptions import BrokenImplementation, BrokenMethodImplementation, Invalid
 from zope.interface.verify import verifyObject
+
+_Endpoint = TypeVar("_Endpoint")
 
 _TLS_DIRECTORY = re.compile(r"(?:haproxy:)?tls:(?:path=)?((?:\\.|[^:\\])*)")
 _CALLEE = re.compile(r"^[\w.<>]+\(\) ")
@@ -32,16 +34,27 @@ def makeEndpoint(reactor: object, text: str) -> IStreamServerEndpoint:
 
     @raise ValueError: the string is none, or a file that it names cannot be used.
     """
-    try:
+
+    def make() -> IStreamServerEndpoint:
         endpoint: IStreamServerEndpoint = serverFromString(reactor, text)
         _findCertificates(text)
-    except Exception as error:
-        # Every kind of endpoint has its own parser, and they raise what they like.
-        raise ValueError(
-            f'"{text}" is no endpoint: {_CALLEE.sub("", _textOf(error))};'
-            ' one would be "tcp:8001:interface=127.0.0.1"'
-        ) from None
-    return endpoint
+        return endpoint
+
+    return _makeOf(text, make, "no endpoint", "tcp:8001:interface=127.0.0.1")
+
+
+def makeClientEndpoint(reactor: object, text: str) -> IStreamClientEndpoint:
+    """
+    Make what C{text}, a client's endpoint string, describes. It does not connect yet.
+
+    @raise ValueError: the string is none, or a file that it names cannot be used.
+    """
+
+    def make() -> IStreamClientEndpoint:
+        endpoint: IStreamClientEndpoint = clientFromString(reactor, text)
+        return endpoint
+
+    return _makeOf(text, make, "no endpoint of a client", "tcp:127.0.0.1:8002")
 
 
 def findHandler(path: str) -> Callable[..., object]:
@@ -103,6 +116,15 @@ def verifyHandler(handler: object, interface: type[Interface]) -> None:
             f"{type(handler).__qualname__} is no {interface.__name__}: "
             + "; ".join(_faultText(fault, interface) for fault in faults)
         ) from None
+
+
+def _makeOf(text: str, make: Callable[[], _Endpoint], what: str, example: str) -> _Endpoint:
+    try:
+        return make()
+    except Exception as error:
+        # Every kind of endpoint has its own parser, and they raise what they like.
+        reason = _CALLEE.sub("", _textOf(error))
+        raise ValueError(f'"{text}" is {what}: {reason}; one would be "{example}"') from None
 
 
 def _importModule(name: str) -> object:

@@ -11,7 +11,17 @@ from typing import Any
 from attrs import fields
 from twisted.trial.unittest import SynchronousTestCase
 
-from msgserver.config import SECTIONS, Gate, Login, exampleConfig, settings
+from msgserver.config import (
+    SECTIONS,
+    SERVERS,
+    Control,
+    Gate,
+    GateLogin,
+    Login,
+    Operator,
+    exampleConfig,
+    settings,
+)
 
 
 class SettingsTests(SynchronousTestCase):
@@ -39,6 +49,29 @@ class SettingsTests(SynchronousTestCase):
             isNumber = setting.range.startswith(("a whole number", "a number"))
             self.assertEqual(bool(setting.unit), isNumber, setting.key)
 
+    def test_limits(self) -> None:
+        """A number is a limit, unless nothing happens past it."""
+        numbers = {f"{setting.section}.{setting.key}": setting for setting in settings()}
+        others = {key for key, setting in numbers.items() if setting.unit and not setting.isLimit}
+        self.assertEqual(
+            others,
+            {
+                *("gate.weight", "gate.processes", "gate.login.retry_delay"),
+                *("login.control.ping_interval", "gate.login.ping_interval"),
+            },
+        )
+        for setting in settings():
+            self.assertTrue(setting.unit or not setting.isLimit, setting.key)
+
+    def test_nesting(self) -> None:
+        """A section that is inside of another has its place in the class of that."""
+        self.assertEqual(fields(Login).control.type, "Control | None")
+        self.assertEqual(fields(Gate).login.type, "GateLogin | None")
+        self.assertIsNone(Login(handler="a:B").control)
+        self.assertIsNone(Gate(servername="x", handler="a:B").login)
+        for name in ("control", "login"):
+            self.assertNotIn(name, {setting.name for setting in settings()})
+
     def test_keys(self) -> None:
         """What is C{camelCase} here is C{snake_case} in a file."""
         keys = {setting.name: setting.key for setting in settings()}
@@ -56,7 +89,7 @@ class SettingsTests(SynchronousTestCase):
         self.assertEqual((gate.sessions, gate.maxPacket), ("any", 65535))  # S7, B4
         self.assertLess(gate.kickTimeout, login.gateTimeout)
         self.assertLess(login.gateTimeout, login.loginTimeout)
-        for endpoint in login.listen + gate.listen:
+        for endpoint in login.listen + gate.listen + Control().listen:
             self.assertIn("interface=127.0.0.1", endpoint)
 
     def test_noSecrets(self) -> None:
@@ -68,28 +101,65 @@ class SettingsTests(SynchronousTestCase):
             self.assertNotIn("hunter2", repr(section))
             self.assertIn("a:B", repr(section))
 
+    def test_noKeys(self) -> None:
+        """L6: nor are keys."""
+        for section in (
+            Control(gates={"sample": "hunter2" * 3}, operatorKey="hunter2" * 3),
+            GateLogin(key="hunter2" * 3),
+            Operator(key="hunter2" * 3),
+        ):
+            self.assertNotIn("hunter2", repr(section))
+
 
 class ExampleConfigTests(SynchronousTestCase):
     """What C{--print-config} prints."""
 
     def test_required(self) -> None:
-        """It is TOML, and says what is required and nothing else."""
-        expected: dict[str, Any] = {section: {} for section in SECTIONS}
+        """It is TOML, and says what is required of a server and nothing else."""
+        expected: dict[str, Any] = {section: {} for section in SERVERS}
         for setting in settings():
-            if setting.isRequired:
+            if setting.isRequired and setting.section in SERVERS:
                 expected[setting.section][setting.key] = setting.example
         self.assertEqual(tomllib.loads(exampleConfig()), expected)
 
+    def test_optionalSections(self) -> None:
+        """With one # taken away from each line of theirs, they say what is required, too."""
+        document = tomllib.loads(_uncommented(exampleConfig()))
+        for section in SECTIONS:
+            required = {
+                setting.key: setting.example
+                for setting in settings()
+                if setting.section == section and setting.isRequired
+            }
+            said = _sectionOf(document, section)
+            keys = {key: value for key, value in said.items() if not isinstance(value, dict)}
+            self.assertEqual(keys, required, section)
+
     def test_everything(self) -> None:
-        """With the # taken away, it says every key, at its default."""
-        text = re.sub(r"(?m)^# (?=\w+ = )", "", exampleConfig())
+        """With the other # taken away, it says every key, at its default."""
+        text = re.sub(r"(?m)^# (?=\w+ = )", "", _uncommented(exampleConfig()))
         document = tomllib.loads(text)
         for section, cls in SECTIONS.items():
-            self.assertEqual(len(document[section]), len(fields(cls)))
+            self.assertEqual(len(_sectionOf(document, section)), len(fields(cls)))
         for setting in settings():
-            said = setting.kind.read(document[setting.section][setting.key])
+            said = setting.kind.read(_sectionOf(document, setting.section)[setting.key])
             self.assertEqual(said, setting.example if setting.isRequired else setting.default)
 
     def test_width(self) -> None:
         """It fits a terminal of 100 columns."""
         self.assertLessEqual(max(map(len, exampleConfig().splitlines())), 100)
+
+
+def _uncommented(text: str) -> str:
+    """Take the first # from each line of the sections that are optional."""
+    lines, isOptional = [], False
+    for line in text.splitlines():
+        isOptional = line.startswith("# [") or (isOptional and line.startswith("#"))
+        lines.append(re.sub("^# ?", "", line) if isOptional else line)
+    return "\n".join(lines)
+
+
+def _sectionOf(document: dict[str, Any], section: str) -> dict[str, Any]:
+    for name in section.split("."):
+        document = document[name]
+    return document

@@ -77,6 +77,7 @@ class LoadTests(ConfigFileTestCase):
         self.assertEqual(parts.gate.settings, gate)
         self.assertIsInstance(parts.login.handler, LoginHandler)
         self.assertIsInstance(parts.gate.handler, EchoHandler)
+        self.assertEqual((parts.control, parts.gateLogin), (None, None))
         for part in (parts.login, parts.gate):
             self.assertEqual(tuple(text for text, _ in part.endpoints), part.settings.listen)
 
@@ -84,13 +85,14 @@ class LoadTests(ConfigFileTestCase):
         """What a file says goes to the setting of that name, in the setting's type."""
         parts = self.load(
             LOGIN + 'listen = ["tcp:1", "tcp:2"]\nmaxclient = 5\nlogin_timeout = 20\n'
-            'gate_timeout = 7.5\nmultilogin = true\nsuites = ["classic"]\n'
+            'gate_timeout = 7.5\nmultilogin = true\nsticky = true\nsuites = ["classic"]\n'
             "[login.handler_options]\npassword = 'x'\n"
             + GATE
             + 'listen = ["tcp:3"]\nadvertise = "a.example:3"\nmaxclient = 6\nnodelay = false\n'
             'expired_number = 1\ncache_bytes = 65537\nsessions = "increasing"\n'
             "max_packet = 128\nhandshake_timeout = 1\nmax_running = 2\nstall_timeout = 3\n"
             "away_timeout = 0\nkick_timeout = 4\ndrain_timeout = 5\nhandler_options = {}\n"
+            "weight = 7\n"
         )
         assert parts.login is not None and parts.gate is not None
         self.assertEqual(
@@ -103,6 +105,7 @@ class LoadTests(ConfigFileTestCase):
                 loginTimeout=20.0,
                 gateTimeout=7.5,
                 multilogin=True,
+                sticky=True,
             ),
         )
         self.assertIs(type(parts.login.settings.loginTimeout), float)
@@ -113,6 +116,7 @@ class LoadTests(ConfigFileTestCase):
                 servername="sample",
                 listen=("tcp:3",),
                 advertise="a.example:3",
+                weight=7,
                 handler=f"{__name__}:EchoHandler",
                 maxclient=6,
                 nodelay=False,
@@ -206,8 +210,11 @@ class MistakesTests(ConfigFileTestCase):
     """Files that say what is not allowed."""
 
     def test_nothing(self) -> None:
-        """A server must be one of the two."""
-        self.assertMistakes("", ": there must be a section [login], a section [gate], or both")
+        """A server must be one of the two; operators are none."""
+        for content in ("", '[operator]\nkey = "a-key-for-these-tests"'):
+            self.assertMistakes(
+                content, ": there must be a section [login], a section [gate], or both"
+            )
 
     def test_everyMistake(self) -> None:
         """Every mistake is told at once: the line, the key, what is wrong, what is allowed."""
@@ -238,7 +245,7 @@ sessions = "many"
 drain_timeout = 0
 advertise = "here"
 """,
-            ":1: colour: is not known: there are login, gate",
+            ":1: colour: is not known: there are login, gate, operator",
             f":4: login.handler: there is no module nowhere, neither in {os.getcwd()} nor"
             " installed",
             ':5: login.listen: "tcp:x" is no endpoint: invalid literal for int() with base 10:'
@@ -287,8 +294,65 @@ advertise = "here"
         """A key that belongs elsewhere is told so."""
         self.assertMistakes(
             "maxclient = 5\n" + GATE + "login_timeout = 5\n",
-            ":1: maxclient: stands in the wrong place: it is a key of [login] and of [gate]",
+            ":1: maxclient: stands in the wrong place: it is a key of [login] and of"
+            " [login.control] and of [gate]",
             ":5: gate.login_timeout: stands in the wrong place: it is a key of [login]",
+        )
+
+    def test_unknownInside(self) -> None:
+        """A section inside of another is read like any, with its lines."""
+        self.assertMistakes(
+            LOGIN
+            + "[login.control]\nlistn = 5\nmaxclient = 0\n[login.contrl]\n"
+            + GATE
+            + "[gate.login]\nretry_delay = -1\nkeys = 'hunter2'\n[operator]\ntimeout = 0\n",
+            ":4: login.control.listn: is not known: did you mean listen?",
+            ":5: login.control.maxclient: must be a whole number, 1 or more, not 0",
+            ":6: login.contrl: is not known: did you mean control?",
+            ":10: gate.login.key: is required: it must be a string of 16 to 256 printable ASCII"
+            " characters",
+            ":11: gate.login.retry_delay: must be a number above 0, at most 31536000 (a year),"
+            " not -1",
+            ":12: gate.login.keys: is not known: did you mean key?",
+            ":13: operator.key: is required: it must be a string of 16 to 256 printable ASCII"
+            " characters",
+            ":14: operator.timeout: must be a number above 0, at most 31536000 (a year), not 0",
+        )
+
+    def test_sectionElsewhere(self) -> None:
+        """A section that belongs elsewhere is told so, and so is one that is no table."""
+        self.assertMistakes(
+            "[control]\n" + LOGIN + "[login.gate]\n[login.login]\n" + GATE + "[gate.operator]\n",
+            ":1: control: stands in the wrong place: there is a section [login.control]",
+            ":4: login.gate: stands in the wrong place: there is a section [gate]",
+            ":5: login.login: stands in the wrong place: there is a section [login] and a section"
+            " [gate.login]",
+            ":9: gate.operator: stands in the wrong place: there is a section [operator]",
+        )
+        self.assertMistakes(LOGIN + "[[login.control]]", ":3: login.control: must be a table")
+        self.assertMistakes(GATE + "login = 'hunter2'", ":4: gate.login: must be a table")
+
+    def test_nearlyThis(self) -> None:
+        """A key that is much like one of this section is not taken for that of another."""
+        self.assertMistakes(
+            GATE + 'server_name = "x"',
+            ":4: gate.server_name: is not known: did you mean servername?",
+        )
+        self.assertMistakes(
+            GATE + 'key = "hunter2"',
+            ":4: gate.key: stands in the wrong place: it is a key of [gate.login] and of"
+            " [operator]",
+        )
+
+    def test_secrets(self) -> None:
+        """L6: a key that is wrong is not told."""
+        self.assertMistakes(
+            LOGIN
+            + '[login.control]\noperator_key = "hunter2"\n[login.control.gates]\na = "hunter2"\n',
+            ":4: login.control.operator_key: must be a string of 16 to 256 printable ASCII"
+            ' characters, or "": no operators',
+            ":5: login.control.gates: must be a table of names and keys, each a string"
+            ' of 16 to 256 printable ASCII characters; that of "a" is none',
         )
 
     def test_times(self) -> None:

@@ -11,14 +11,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
+from msgserver.addresses import Address, Addresses
 from msgserver.configvalues import (
     YEAR,
-    Address,
     Choice,
     DottedPath,
     Flag,
+    Key,
+    Keys,
     Kind,
     Name,
+    PemFile,
     Seconds,
     Strings,
     Table,
@@ -28,8 +31,8 @@ from msgserver.configvalues import (
 
 KINDS: list[Kind] = [
     *(WholeNumber(1), WholeNumber(128, 65535), Seconds(), Seconds("never"), Flag(), Name()),
-    *(DottedPath(), Address(), Choice(("a", "b")), Strings("things"), Strings("x", ("a", "b"))),
-    Table(),
+    *(DottedPath(), Choice(("a", "b")), Strings("things"), Strings("x", ("a", "b"))),
+    *(Table(), Key(), Key("nobody"), Keys(), PemFile(), Address(), Addresses()),
 ]
 
 
@@ -85,12 +88,6 @@ class KindTests(SynchronousTestCase):
         self.assertRefuses(DottedPath(), "a", "a.B", ":B", "a:", "a:B:C", "a b:C", ".a:B", "2a:B")
         self.assertRefuses(DottedPath(), "a:B\n", "a..b:C", 5)
 
-    def test_address(self) -> None:
-        """L5: a host and a port, as the wire can carry them; or nothing."""
-        self.assertReads(Address(), "", "a.example:1", "10.0.0.1:65535", "[::1]:8888")
-        self.assertRefuses(Address(), "a", ":1", "a:", "a:0", "a:65536", "::1:5", "a b:1", "\xe9:1")
-        self.assertRefuses(Address(), "a:1\n", "a:\N{ARABIC-INDIC DIGIT ONE}", 8888, None)
-
     def test_choice(self) -> None:
         """One of the words and no other."""
         self.assertReads(Choice(("any", "increasing")), "any", "increasing")
@@ -112,6 +109,34 @@ class KindTests(SynchronousTestCase):
         for wrong in ("hunter2", ["hunter2"], 1):
             error = self.assertRaises(ValueError, Table().read, wrong)
             self.assertEqual(str(error), "must be a table")
+
+    def test_key(self) -> None:
+        """L6: a secret of some length that can be typed; a wrong one is not told."""
+        self.assertReads(Key(), "hunter2hunter2!!", "~ " * 128)
+        self.assertReads(Key("nobody"), "", "hunter2hunter2!!")
+        self.assertIn('or "": nobody', str(Key("nobody")))
+        wrongs = ("", "hunter2hunter2!", "~" * 257, "hunter2" * 5 + "\xe9", "hunter2" * 5 + "\n")
+        for wrong in (*wrongs, 5, {"hunter2": 5}, ["hunter2" * 5], None):
+            error = self.assertRaises(ValueError, Key().read, wrong)
+            self.assertEqual(str(error), "must be a string of 16 to 256 printable ASCII characters")
+
+    def test_keys(self) -> None:
+        """L6: a key for each name; where one is wrong, the name is told and the key is not."""
+        self.assertReads(Keys(), {}, {"sample": "hunter2" * 5, "\N{SNOWMAN}": "hunter2" * 5})
+        error = self.assertRaises(ValueError, Keys().read, {"a": "hunter2" * 5, "b": "hunter2"})
+        self.assertEqual(
+            str(error),
+            f'must be {Keys()}; that of "b" is none',
+        )
+        error = self.assertRaises(ValueError, Keys().read, {"": "hunter2" * 5})
+        self.assertNotIn("hunter2", str(error))
+        error = self.assertRaises(ValueError, Keys().read, ["hunter2"])
+        self.assertEqual(str(error), "must be a table")
+
+    def test_pemFile(self) -> None:
+        """A path, which is not looked at yet; or none."""
+        self.assertReads(PemFile(), "", "certificates/login.pem")
+        self.assertRefuses(PemFile(), 5, ["a.pem"], None)
 
     def test_shown(self) -> None:
         """What is there instead is told as the file says it, but no table, and nothing long."""

@@ -12,7 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from msgserver import IMsgGate, IMsgHandler, clientlogin, errors
 from msgserver.client import RETRY_POLICY, MsgClient
-from msgserver.config import Gate, settings
+from msgserver.config import SECTIONS, Gate, settings
 from msgserver.wire import framing, naming
 from tests.pages import read, tables
 
@@ -56,7 +56,7 @@ class NamesTests(SynchronousTestCase):
         """The settings that the README names for those of the original are settings."""
         known = {f"[{setting.section}] {setting.key}" for setting in settings()}
         for _, ours in tables("README.md", "## Coming from skynet"):
-            for name in re.findall(r"`(\[\w+\] \w+)`", ours):
+            for name in re.findall(r"`(\[[\w.]+\] \w+)`", ours):
                 self.assertIn(name, known)
 
 
@@ -73,7 +73,7 @@ class NumbersTests(SynchronousTestCase):
 
     def test_config(self) -> None:
         """The tables of config keys are the settings, all of them, word for word."""
-        for section in ("login", "gate"):
+        for section in SECTIONS:
             rows = [
                 _CONFIG_ROW.format(
                     setting.key,
@@ -84,7 +84,10 @@ class NumbersTests(SynchronousTestCase):
                 for setting in settings()
                 if setting.section == section
             ]
-            self.assertIn("\n\n" + _TABLE_HEAD + "\n".join(rows) + "\n\n", read("docs/running.md"))
+            page = read("docs/running.md")
+            self.assertIn("\n\n" + _TABLE_HEAD + "\n".join(rows) + "\n\n", page)
+            shown = tables("docs/running.md", f"### [{section}]")
+            self.assertEqual(len(shown), len(rows), section)
 
     def test_limits(self) -> None:
         """The limits that have a key are there with their defaults and units, all of them."""
@@ -94,7 +97,7 @@ class NumbersTests(SynchronousTestCase):
             {
                 (f"`[{setting.section}] {setting.key}`", f"`{setting.defaultText}`", setting.unit)
                 for setting in settings()
-                if setting.unit
+                if setting.isLimit
             },
         )
 

@@ -184,6 +184,14 @@ class ListenServiceTests(LoggingTestCase):
         ).startService()
         self.assertEqual([text for text in self.logged if not text.startswith("info")], [])
 
+    def test_tlsAround(self) -> None:
+        """TLS that is around all of them is told, though no string says so."""
+        port = Port(tcp("0.0.0.0", 1))
+        endpoints = [("tcp:1", Endpoint(succeed(port)))]
+        service = ListenService("gate", endpoints, self.factory, isWeak=True, hasTLS=True)
+        service.startService()
+        self.assertEqual(self.logged, ["info gate: listening on 0.0.0.0:1 with TLS"])
+
     def test_strong(self) -> None:
         """L2: nor where what is spoken may be overheard."""
         self.service(("tcp:1", tcp("0.0.0.0", 1))).startService()

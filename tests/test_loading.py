@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
-from twisted.internet.interfaces import IStreamServerEndpoint
+from twisted.internet.interfaces import IStreamClientEndpoint, IStreamServerEndpoint
 from twisted.internet.protocol import Factory
 from twisted.internet.testing import MemoryReactorClock
 from twisted.trial.unittest import SynchronousTestCase
@@ -20,7 +20,13 @@ from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
 from msgserver.interfaces import Account, ILoginHandler, IMsgHandler
-from msgserver.loading import findHandler, makeEndpoint, makeHandler, verifyHandler
+from msgserver.loading import (
+    findHandler,
+    makeClientEndpoint,
+    makeEndpoint,
+    makeHandler,
+    verifyHandler,
+)
 
 
 @implementer(ILoginHandler)
@@ -329,3 +335,44 @@ class MakeEndpointTests(LoadingTestCase):
         directory = str(self.directory).replace(":", r"\:")
         makeEndpoint(MemoryReactorClock(), f"tls:{directory}:8001")
         makeEndpoint(MemoryReactorClock(), rf"tls:{directory}/a\:b:8001")
+
+
+class MakeClientEndpointTests(LoadingTestCase):
+    """L{makeClientEndpoint}"""
+
+    def assertNoEndpoint(self, text: str, reason: str) -> None:
+        """See an endpoint string refused for this reason."""
+        self.assertFails(
+            f'"{text}" is no endpoint of a client: {reason}; one would be "tcp:127.0.0.1:8002"',
+            makeClientEndpoint,
+            MemoryReactorClock(),
+            text,
+        )
+
+    def test_connects(self) -> None:
+        """An endpoint connects with the reactor that it was made with, and not before."""
+        reactor = MemoryReactorClock()
+        endpoint = makeClientEndpoint(reactor, "tcp:127.0.0.1:8002")
+        verifyObject(IStreamClientEndpoint, endpoint)
+        self.assertEqual(reactor.tcpClients, [])
+        endpoint.connect(Factory())
+        self.assertEqual(reactor.tcpClients[0][:2], ("127.0.0.1", 8002))
+
+    def test_kinds(self) -> None:
+        """Every kind of endpoint that Twisted knows will do."""
+        for text in ("unix:/run/x", "tls:a.example:1", "tcp:host=a.example:port=1"):
+            makeClientEndpoint(MemoryReactorClock(), text)
+
+    def test_noEndpoint(self) -> None:
+        """What is wrong with a string is told, as far as its parser tells it."""
+        self.assertNoEndpoint("", "Unknown endpoint type: ''")
+        self.assertNoEndpoint("8002", "Unknown endpoint type: '8002'")
+        self.assertNoEndpoint("tcp:a:x", "invalid literal for int() with base 10: 'x'")
+        self.assertNoEndpoint("tcp:a", "missing 1 required positional argument: 'port'")
+
+    def test_noFile(self) -> None:
+        """A certificate that is not there is told by its name."""
+        missing = self.directory / "gate.pem"
+        self.assertNoEndpoint(
+            f"tls:a.example:1:certificate={missing}", f"No such file or directory: {missing}"
+        )

@@ -1,0 +1,122 @@
+"""
+What the settings of a config file must be together, beside what each must be by itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from msgserver.addresses import (
+    HostAndPort,
+    expandAddresses,
+    fillAddress,
+    fillEndpoint,
+    placeholderIn,
+)
+from msgserver.configreading import Reading
+from msgserver.tomllines import KeyPath
+
+_SHORTER_TIMES: tuple[tuple[KeyPath, KeyPath], ...] = (
+    (("login", "gate_timeout"), ("login", "login_timeout")),
+    (("gate", "kick_timeout"), ("login", "gate_timeout")),
+)
+"""Pairs of times of which the first runs within the second."""
+
+_LISTEN, _ADVERTISE = ("gate", "listen"), ("gate", "advertise")
+_PROCESSES, _ADDRESSES = ("gate", "processes"), ("gate", "addresses")
+
+
+def checkServers(reading: Reading) -> None:
+    """Check all that a server's settings must be together."""
+    if not (reading.has(("login",)) or reading.has(("gate",)) or reading.errors):
+        reading.add("there must be a section [login], a section [gate], or both", ())
+    _checkTimes(reading)
+    if None not in map(reading.value, (_LISTEN, _ADVERTISE, _PROCESSES, _ADDRESSES)):
+        _checkAddresses(reading)
+        if reading.value(_PROCESSES) > 1:
+            _checkProcesses(reading)
+
+
+def _checkTimes(reading: Reading) -> None:
+    for short, long in _SHORTER_TIMES:
+        shortTime, longTime = reading.value(short), reading.value(long)
+        if shortTime is not None and longTime is not None and shortTime >= longTime:
+            reading.add(
+                f"{'.'.join(short)} ({shortTime}) must be below {'.'.join(long)} ({longTime})",
+                short,
+                long,
+            )
+
+
+def _checkAddresses(reading: Reading) -> None:
+    """See to it that what is filled in makes something of each string, for each process."""
+    addresses = expandAddresses(reading.value(_ADDRESSES))
+    count = reading.value(_PROCESSES)
+    for path, text, fill in _filled(reading):
+        placeholder = placeholderIn(text)
+        if placeholder and not addresses:
+            reading.add(
+                f'"{text}" has a {placeholder}, which stands for what addresses says: it must'
+                " say something",
+                path,
+            )
+        for address in addresses[:count]:
+            try:
+                fill(text, address)
+            except ValueError as error:
+                reading.add(str(error), path)
+                break
+
+
+def _checkProcesses(reading: Reading) -> None:
+    """See to it that several processes can tell each other apart, and be told apart."""
+    count = reading.value(_PROCESSES)
+    addresses = expandAddresses(reading.value(_ADDRESSES))
+    if len(addresses) < count:
+        reading.add(
+            f"there must be {count} addresses for {count} processes, not {len(addresses)}",
+            _ADDRESSES,
+            _PROCESSES,
+        )
+    for path, text, fill in _filled(reading):
+        if not placeholderIn(text) or not _differ(text, fill, addresses[:count]):
+            reading.add(
+                f'"{text}" is the same for several processes: write {{port}} or {{host}} where'
+                " they differ",
+                path,
+                _PROCESSES,
+            )
+    if not reading.value(_ADVERTISE):
+        reading.add(
+            f"is required where there are {count} processes, for clients to be told theirs:"
+            ' one would be "gate.example.org:{port}"',
+            _ADVERTISE,
+        )
+    for server, section in (("gate", "login"), ("login", "control")):
+        if reading.has((server,)) and not reading.has((server, section)):
+            reading.add(
+                f"there must be a section [{server}.{section}] where there are {count} processes:"
+                " each connects to the login server",
+                _PROCESSES,
+            )
+
+
+def _differ(
+    text: str, fill: Callable[[str, HostAndPort], str], addresses: tuple[HostAndPort, ...]
+) -> bool:
+    try:
+        return len({fill(text, address) for address in addresses}) == len(addresses)
+    except ValueError:
+        # That is another mistake, and told as such.
+        return True
+
+
+def _filled(
+    reading: Reading,
+) -> list[tuple[KeyPath, str, Callable[[str, HostAndPort], str]]]:
+    """List the strings that an address is put into, with what does so."""
+    advertise = reading.value(_ADVERTISE)
+    return [
+        *((_LISTEN, text, fillEndpoint) for text in reading.value(_LISTEN)),
+        *((_ADVERTISE, text, fillAddress) for text in (advertise,) if text),
+    ]

@@ -1,0 +1,129 @@
+"""
+TLS around the control link, with certificates at both ends.
+
+Each end trusts whom the authority has signed, and nobody else: neither the system's authorities
+nor an end without a certificate. Whatever is wrong with a file is a C{ValueError} whose text
+is for whoever wrote the config.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from attrs import frozen
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding, load_pem_private_key
+from OpenSSL import SSL
+from OpenSSL.crypto import FILETYPE_PEM
+from twisted.internet.interfaces import IOpenSSLClientConnectionCreator
+from twisted.internet.ssl import (
+    Certificate,
+    CertificateOptions,
+    KeyPair,
+    PrivateCertificate,
+    TLSVersion,
+    optionsForClientTLS,
+    trustRootFromCertificates,
+)
+
+# The least that both ends speak.
+_VERSION = TLSVersion.TLSv1_2
+
+
+def readCertificates(path: str) -> list[Certificate]:
+    """
+    Read the certificates of a PEM file, one or more.
+
+    @raise ValueError: there are none to be had from it.
+    """
+    content = _read(path)
+    try:
+        found = x509.load_pem_x509_certificates(content)
+    except ValueError:
+        raise ValueError(f"{path} has no certificate in PEM form") from None
+    return [Certificate.loadPEM(each.public_bytes(Encoding.PEM)) for each in found]
+
+
+def readPrivateKey(path: str) -> KeyPair:
+    """
+    Read the private key of a PEM file.
+
+    @raise ValueError: there is none to be had from it.
+    """
+    content = _read(path)
+    try:
+        # What would ask for the passphrase waits for a terminal, which a server has not.
+        load_pem_private_key(content, None)
+    except TypeError:
+        raise ValueError(f"the key in {path} must not need a passphrase") from None
+    except Exception:
+        raise ValueError(f"{path} has no private key in PEM form") from None
+    key: KeyPair = KeyPair.load(content, FILETYPE_PEM)
+    return key
+
+
+@frozen
+class Credentials:
+    """
+    What one end shows, and whom it trusts.
+
+    @ivar chain: the end's certificate first, then those that lead to the other's authority.
+    @ivar authorities: who must have signed the other end's certificate.
+    """
+
+    chain: Sequence[Certificate]
+    key: KeyPair
+    authorities: Sequence[Certificate]
+
+    def check(self) -> None:
+        """
+        See to it that they can be used.
+
+        @raise ValueError: they cannot; the key is to blame.
+        """
+        if not self.key.matches(self.chain[0].getPublicKey()):
+            raise ValueError("is not the key of the certificate")
+        try:
+            self.serverOptions().getContext()
+        except SSL.Error as error:
+            # OpenSSL has more against a key than its form: it may be too short.
+            raise ValueError(f"cannot be used: {error.args[0][-1][-1]}") from None
+
+    def serverOptions(self) -> CertificateOptions:
+        """Make what C{wrapServerTLS} takes."""
+        return CertificateOptions(
+            privateKey=self.key.original,
+            certificate=self.chain[0].original,
+            trustRoot=trustRootFromCertificates(self.authorities),
+            **self._chainOptions(),
+        )
+
+    def clientOptions(self, serverName: str) -> IOpenSSLClientConnectionCreator:
+        """
+        Make what C{wrapClientTLS} takes.
+
+        @param serverName: what the server's certificate must be for.
+        @raise ValueError: that can be no server's name.
+        """
+        try:
+            return optionsForClientTLS(
+                serverName,
+                trustRootFromCertificates(self.authorities),
+                PrivateCertificate.fromCertificateAndKeyPair(self.chain[0], self.key),
+                extraCertificateOptions=self._chainOptions(),
+            )
+        except UnicodeError as error:
+            raise ValueError(f"can be no server's name: {error}") from None
+
+    def _chainOptions(self) -> dict[str, Any]:
+        chain = [certificate.original for certificate in self.chain[1:]]
+        return {"extraCertChain": chain, "raiseMinimumTo": _VERSION}
+
+
+def _read(path: str) -> bytes:
+    try:
+        with open(path, "rb") as file:
+            return file.read()
+    except OSError as error:
+        raise ValueError(f"{error.strerror}: {path}") from None
