@@ -8,16 +8,24 @@ INSTALLED_DEV = $(VENV)/installed-dev
 PURE = msgserver/wire/*,msgserver/sessions.py,msgserver/kept.py,msgserver/current.py
 
 .DEFAULT_GOAL = help
-.PHONY: help run demo test check clean
+.PHONY: help run run-cluster demo test check bench-logins clean
 
 help: ## list what there is
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' Makefile
 
 run: $(INSTALLED) ## start a login server and a gate, with an example behind them
 	@echo 'Login server on 127.0.0.1:8001, gate "sample" on 127.0.0.1:8888 (examples/msgserver.toml).'
 	@echo 'Users: alice with "password", bob with "secret". Ctrl-C stops it.'
 	@echo 'Next: "make demo" in a second shell.'
 	@exec $(BIN)/twistd -n --pidfile= msgserver --config examples/msgserver.toml
+
+run-cluster: $(INSTALLED) ## the same, with a gate of three processes
+	@echo 'Login server on 127.0.0.1:8001, gate "sample" on 127.0.0.1, ports 8881 to 8883, each of'
+	@echo 'them a process (examples/cluster.toml).'
+	@echo 'Users: alice with "password", bob with "secret". Ctrl-C stops it.'
+	@echo 'Next: "make demo" in a second shell; and, to see which gates there are:'
+	@echo '  $(BIN)/msgserver-ctl --config examples/cluster.toml gates'
+	@exec $(BIN)/twistd -n --pidfile= msgserver --config examples/cluster.toml
 
 demo: $(INSTALLED) ## log in to what "make run" started, and send requests
 	@$(BIN)/python examples/client.py
@@ -36,6 +44,9 @@ test: $(INSTALLED_DEV) ## run the linter, the type checker and all tests
 check: $(INSTALLED_DEV) ## run the linter and the type checker only
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+
+bench-logins: $(INSTALLED) ## measure logins a second, with and without the control link
+	@$(BIN)/python -m bench.logins
 
 clean: ## remove everything that was made here
 	rm -rf $(VENV) build dist msgserver.egg-info _trial_temp* .coverage* htmlcov

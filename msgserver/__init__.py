@@ -12,16 +12,20 @@ From the wire up, each part knowing only those before it:
 - L{msgserver.current}, L{msgserver.kept}, L{msgserver.sessions}: what a login remembers,
   pure; the hot path
 - L{msgserver.clientlogin}: the client's half of that, pure
-- L{msgserver.interfaces}: what users write, and where the parts meet
+- L{msgserver.interfaces}: what users write, and where protocols meet their services
+- L{msgserver.cluster}: where login servers, gates and operators meet
 - L{msgserver.deadlines}, L{msgserver.limits}, L{msgserver.later}, L{msgserver.closing}:
   time-outs and bounds
 - L{msgserver.loginprotocol}, L{msgserver.msgprotocol}: the wire on a transport
-- L{msgserver.loginservice}: the login server
-- L{msgserver.answering}, L{msgserver.msgservice}: the gate
+- L{msgserver.directory}, L{msgserver.loginservice}: the login server
+- L{msgserver.answering}, L{msgserver.msgservice}, L{msgserver.msggate}: the gate
+- L{msgserver.remote}: the link between them, where they are processes of their own
 - L{msgserver.handlers}, L{msgserver.passwords}: ready-made parts for the user's side
-- L{msgserver.client}: the Twisted client
+- L{msgserver.reconnecting}, L{msgserver.client}: the Twisted client
 - L{msgserver.config} and its neighbours: the config file
-- L{msgserver.tap}: C{twistd msgserver}, where everything is put together
+- L{msgserver.tap}: C{twistd msgserver}, where everything is put together;
+  L{msgserver.processes}: a gate of several processes
+- L{msgserver.ctl}: C{msgserver-ctl}, the operator's command
 """
 
 from importlib import import_module

@@ -2,8 +2,8 @@
 The interfaces of msgserver, and the frozen values in their signatures.
 
 What a user of msgserver writes: L{IMsgHandler} and L{ILoginHandler}. What a handler is
-given: L{IMsgGate}. Where the two services meet, in one process or over a link: L{IGate} and
-L{ILoginDirectory}. Where a protocol meets its service: L{ILogins} and L{IMsgConnections}.
+given: L{IMsgGate}. Where a protocol meets its service: L{ILogins} and L{IMsgConnections}.
+Where the two services meet is in L{msgserver.cluster}.
 
 A method whose result is a L{MaybeLater} may answer at once, with a Deferred, or be an
 C{async def}.
@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Iterable
 from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
-from attrs import field, frozen
+from attrs import frozen
 from twisted.internet.defer import Deferred
 from zope.interface import Attribute, Interface
 
@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 __all__ = [
     "Account",
     "Admission",
-    "IGate",
-    "ILoginDirectory",
     "ILoginHandler",
     "ILogins",
     "IMsgConnection",
@@ -35,7 +33,6 @@ __all__ = [
     "IMsgGate",
     "IMsgHandler",
     "MaybeLater",
-    "Registration",
     "User",
 ]
 
@@ -68,21 +65,6 @@ class Admission:
 
     subid: bytes
     address: str | None = None
-
-
-@frozen
-class Registration:
-    """
-    What a gate says of itself when it registers.
-
-    @ivar servername: the name of the login point that it is.
-    @ivar address: the C{host:port} that clients reach it at, or None where they know it.
-    @ivar logins: the (uid, subid) of each login that it has at this moment.
-    """
-
-    servername: bytes
-    address: str | None = None
-    logins: tuple[tuple[bytes, bytes], ...] = field(default=())
 
 
 class ILoginHandler(Interface):
@@ -205,43 +187,6 @@ class IMsgGate(Interface):
 
     def online() -> Iterable[User]:
         """Tell every login of this gate, connected or away, as it is at this moment."""
-
-
-class IGate(Interface):
-    """What the login side asks of a gate, in this process or in another."""
-
-    def login(uid: bytes, secret: bytes) -> Deferred[bytes]:
-        """
-        Admit a login and tell its subid.
-
-        @return: fails with L{Forbidden} where the gate says no.
-        """
-
-    def kick(uid: bytes, subid: bytes) -> Deferred[None]:
-        """
-        End a login that has been superseded, or that an operator wants ended (U3, U4).
-
-        @return: fires when the login is gone, and the handler has let go of it; at once
-            where there is none.
-        """
-
-
-class ILoginDirectory(Interface):
-    """What a gate asks of the login side, in this process or in another."""
-
-    def register(gate: IGate, registration: Registration) -> Deferred[list[tuple[bytes, bytes]]]:
-        """
-        Make the gate known, or known anew, with the logins that it has.
-
-        @return: those of its logins, as (uid, subid), that have been superseded meanwhile;
-            the gate ends them. Fails with L{InvalidState} where the name is taken.
-        """
-
-    def unregister(gate: IGate) -> Deferred[None]:
-        """Forget the gate and its logins: it is no more."""
-
-    def loggedOut(gate: IGate, uid: bytes, subid: bytes) -> Deferred[None]:
-        """Take note that a login of the gate has ended; it alone, never a newer one (U4)."""
 
 
 class ILogins(Interface):

@@ -5,6 +5,7 @@ The gate: its table of logins, and the life of each (U, B5).
 from __future__ import annotations
 
 from collections.abc import Iterable
+from enum import Enum
 from os import urandom
 from typing import Any
 
@@ -17,25 +18,26 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from msgserver.answering import Answering
+from msgserver.cluster import GateLoad, IGate, ILoginDirectory, LoginRecord, Registration
 from msgserver.deadlines import Deadlines
-from msgserver.errors import Forbidden, InvalidState, Refused, UserNotFound
-from msgserver.interfaces import (
-    IGate,
-    ILoginDirectory,
-    IMsgConnection,
-    IMsgConnections,
-    IMsgGate,
-    IMsgHandler,
-    Registration,
-    User,
-)
+from msgserver.errors import Forbidden, GateUnavailable, InvalidState, Refused, UserNotFound
+from msgserver.interfaces import IMsgConnection, IMsgConnections, IMsgHandler, User
 from msgserver.later import asked, within
+from msgserver.msggate import MsgGate
 from msgserver.sessions import Connection, Login, Logins, SessionLimits
 from msgserver.wire.login import RandomBytes
-from msgserver.wire.naming import Handshake, encode64, parseUsername
+from msgserver.wire.naming import Handshake, encode64
 
 _SUBID_ENTROPY = 12
 """The random bytes of a subid of ours: 16 characters of base64 (H5 asks for 8 bytes)."""
+
+
+class _State(Enum):
+    """Which logins a gate takes, and which it has."""
+
+    OPEN = "takes logins"
+    DRAINING = "takes no new logins"
+    STOPPING = "is shutting down"
 
 
 @frozen
@@ -61,6 +63,7 @@ class MsgService(Service):
 
     @param directory: the login side; None for a gate whose logins come from its handler alone.
     @param address: the C{host:port} that clients reach it at, told to them at login (L5).
+    @param weight: how large a share of new logins it takes, next to the others of its name.
     """
 
     log = Logger()
@@ -75,12 +78,14 @@ class MsgService(Service):
         sessionLimits: SessionLimits | None = None,
         lifeLimits: LifeLimits | None = None,
         randomBytes: RandomBytes = urandom,
+        weight: int = 1,
     ) -> None:
         self.servername = servername
         self._handler = handler
         self._clock = clock
         self._directory = directory
         self._address = address
+        self._weight = weight
         self._limits = lifeLimits or LifeLimits()
         self._randomBytes = randomBytes
         self._answering = Answering(handler, clock, self._forgotten)
@@ -91,7 +96,7 @@ class MsgService(Service):
         self._kicks: dict[User, list[Deferred[None]]] = {}
         self._connections: set[Connection] = set()
         self._onClosed: Deferred[None] | None = None
-        self._isDraining = False
+        self._state = _State.OPEN
 
     # The service
 
@@ -100,9 +105,7 @@ class MsgService(Service):
         Service.startService(self)
         self._handler.gateOpened(MsgGate(self))
         if self._directory is not None:
-            logins = tuple((login.user.uid, login.user.subid) for login in self._logins)
-            registration = Registration(self.servername, self._address, logins)
-            registered = self._directory.register(self, registration)
+            registered = self._directory.register(self, self.describe)
             registered.addCallbacks(self._superseded, self._logged("register"))
 
     def stopService(self) -> Deferred[None]:
@@ -112,7 +115,9 @@ class MsgService(Service):
 
     async def _drain(self) -> None:
         clock, limits = self._clock, self._limits
-        self._isDraining = True
+        self._state = _State.STOPPING
+        if self._directory is not None:
+            self._directory.draining(self, True).addErrback(self._logged("draining"))
         for connection in self._connections:
             connection.transport.pause()
         if not await within(clock, limits.drainTimeout, self._answering.quiet()):
@@ -125,6 +130,24 @@ class MsgService(Service):
         if self._directory is not None:
             await self._directory.unregister(self).addErrback(self._logged("unregister"))
 
+    def describe(self) -> Registration:
+        """Tell what there is to tell a login server."""
+        return Registration(
+            self.servername,
+            self._address,
+            self._weight,
+            self._state is not _State.OPEN,
+            self._load(),
+            tuple(
+                LoginRecord(login.user.uid, login.user.subid, login.epoch)
+                for login in self._logins
+                if login.epoch
+            ),
+        )
+
+    def _load(self) -> GateLoad:
+        return GateLoad(len(self._logins), len(self._connections), self._answering.running)
+
     def _allClosed(self) -> Deferred[None]:
         if not self._connections:
             return succeed(None)
@@ -133,16 +156,17 @@ class MsgService(Service):
 
     # IGate
 
-    def login(self, uid: bytes, secret: bytes) -> Deferred[bytes]:
+    def login(self, uid: bytes, secret: bytes, epoch: int) -> Deferred[bytes]:
         """See L{IGate.login}."""
-        if self._isDraining:
-            return fail(Forbidden("the gate is shutting down"))
+        if self._state is not _State.OPEN:
+            return fail(GateUnavailable(f"the gate {self._state.value}"))
         prepared = asked(self._handler.loginReceived, uid, secret)
-        return prepared.addCallbacks(self._prepared, self._refused, (uid, secret))
+        return prepared.addCallbacks(self._prepared, self._refused, (uid, secret, epoch))
 
-    def _prepared(self, subid: object, uid: bytes, secret: bytes) -> bytes:
-        if self._isDraining:
-            raise Forbidden("the gate is shutting down")
+    def _prepared(self, subid: object, uid: bytes, secret: bytes, epoch: int) -> bytes:
+        # What was begun before the gate began to drain is done, but not what would end at once.
+        if self._state is _State.STOPPING:
+            raise GateUnavailable(f"the gate {self._state.value}")
         if subid is None:
             subid = encode64(self._randomBytes(_SUBID_ENTROPY))
         if not isinstance(subid, bytes):
@@ -153,10 +177,11 @@ class MsgService(Service):
         # The original's handlers admit the login themselves, and then name it.
         if login is None or login.secret != secret:
             try:
-                self.admit(user, secret)
+                login = self.admit(user, secret)
             except InvalidState as error:
                 self.log.error("loginReceived gave a subid in use: {error}", error=error)
                 raise Forbidden("the handler gave a subid in use") from None
+        login.epoch = epoch
         return subid
 
     def _refused(self, failure: Failure) -> bytes:
@@ -189,15 +214,33 @@ class MsgService(Service):
         for waiting in self._kicks.pop(user):
             waiting.callback(None)
 
-    def _superseded(self, logins: Iterable[tuple[bytes, bytes]]) -> None:
-        for uid, subid in logins:
-            self.kick(uid, subid)
+    def _superseded(self, logins: Iterable[LoginRecord]) -> None:
+        for login in logins:
+            self.kick(login.uid, login.subid)
+
+    def setDraining(self, isDraining: bool) -> Deferred[None]:
+        """See L{IGate.setDraining}."""
+        if self._state is not _State.STOPPING:
+            self._state = _State.DRAINING if isDraining else _State.OPEN
+            self.log.info("the gate {state}", state=self._state.value)
+        if self._directory is None:
+            return succeed(None)
+        told = self._directory.draining(self, self._state is not _State.OPEN)
+        return told.addErrback(self._logged("draining"))
+
+    def load(self) -> Deferred[GateLoad]:
+        """See L{IGate.load}."""
+        return succeed(self._load())
+
+    def replaced(self) -> None:
+        """See L{IGate.replaced}."""
+        self.log.error("another gate has registered as {name}", name=self.servername)
 
     # IMsgConnections
 
     def connect(self, handshake: Handshake, transport: IMsgConnection) -> Connection:
         """See L{IMsgConnections.connect}."""
-        if self._isDraining:
+        if self._state is _State.STOPPING:
             raise UserNotFound("the gate is shutting down")
         login = self._logins.get(handshake.user)
         replaced = None if login is None else login.connection
@@ -229,16 +272,18 @@ class MsgService(Service):
         """Give the names of all logins of this moment."""
         return [login.user for login in self._logins]
 
-    def admit(self, user: User, secret: bytes) -> None:
+    def admit(self, user: User, secret: bytes) -> Login:
         """
-        Begin a login.
+        Begin a login that no login server knows of.
 
         @raise InvalidState: it exists already, the secret is none of a suite's, or the gate
             is shutting down.
         """
-        if self._isDraining:
+        if self._state is _State.STOPPING:
             raise InvalidState("the gate is shutting down")
-        self._away.start(self._logins.admit(user, secret))
+        login = self._logins.admit(user, secret)
+        self._away.start(login)
+        return login
 
     def end(self, user: User) -> Deferred[None]:
         """
@@ -252,7 +297,7 @@ class MsgService(Service):
         self._away.stop(login)
         if login.connection is not None:
             self._answering.answersReady(login.connection)
-        if self._directory is not None:
+        if self._directory is not None and login.epoch:
             told = self._directory.loggedOut(self, user.uid, user.subid)
             told.addErrback(self._logged("loggedOut"))
         self.log.info("{user} is logged out", user=user)
@@ -270,41 +315,3 @@ class MsgService(Service):
 
     def _logged(self, what: str) -> Any:
         return lambda failure: self.log.failure("{what} failed", failure, what=what)
-
-
-@implementer(IMsgGate)
-class MsgGate:
-    """The gate as its handler sees it: see L{IMsgGate}, method by method."""
-
-    def __init__(self, service: MsgService) -> None:
-        self.servername = service.servername
-        self._service = service
-
-    def userid(self, username: bytes) -> User:
-        """See L{IMsgGate.userid}."""
-        return parseUsername(username)
-
-    def username(self, uid: bytes, subid: bytes, server: bytes) -> bytes:
-        """See L{IMsgGate.username}."""
-        return User(uid, subid, server).username
-
-    def login(self, user: User, secret: bytes) -> None:
-        """See L{IMsgGate.login}."""
-        self._service.admit(user, secret)
-
-    def logout(self, user: User) -> Deferred[None]:
-        """See L{IMsgGate.logout}."""
-        self._service.end(user)
-        return succeed(None)
-
-    def ip(self, user: User) -> str | None:
-        """See L{IMsgGate.ip}."""
-        login = self._service.find(user)
-        if login is None or login.connection is None:
-            return None
-        peer: str | None = login.connection.transport.peer
-        return peer
-
-    def online(self) -> Iterable[User]:
-        """See L{IMsgGate.online}."""
-        return self._service.users()

@@ -108,6 +108,7 @@ class Login:
     One login, for as long as it lasts; its connections come and go.
 
     @ivar connection: the live one, or None while the user is away (H4).
+    @ivar epoch: the login server's number of it, 0 where that knows nothing of it.
     @ivar isEnded: it is gone; a last connection may still be delivering answers (U2).
     @ivar runningCount: how many requests the handler is at, those that nobody waits for
         any more included (B2).
@@ -122,6 +123,7 @@ class Login:
         "_limits",
         "_running",
         "connection",
+        "epoch",
         "isEnded",
         "runningCount",
         "secret",
@@ -134,6 +136,7 @@ class Login:
         self.user = user
         self.secret = secret
         self.connection: Connection | None = None
+        self.epoch = 0
         self.isEnded = False
         self.runningCount = 0
         self._application = application

@@ -6,26 +6,41 @@ No reactor is imported before it is needed: which one there is, twistd decides f
 
 from __future__ import annotations
 
+import os
+import re
 from typing import Any, NoReturn
 
 import twisted
 from twisted.application.service import MultiService, Service
+from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.logger import Logger
 from twisted.python import usage
 
 import msgserver
-from msgserver.config import Gate, Login, exampleConfig
-from msgserver.configfile import Part, Parts, loadConfig
+from msgserver.cluster import ILoginDirectory
+from msgserver.config import Control, Gate, GateLogin, Login, exampleConfig
+from msgserver.configfile import Link, Part, Parts, loadConfig
 from msgserver.errors import ConfigErrors
-from msgserver.interfaces import ILoginDirectory, ILoginHandler, IMsgHandler
+from msgserver.interfaces import ILoginHandler, IMsgHandler
 from msgserver.listening import ListenService, provideFiles
 from msgserver.loginprotocol import LoginFactory, LoginLimits
 from msgserver.loginservice import LoginService
 from msgserver.msgprotocol import GateLimits, MsgFactory
 from msgserver.msgservice import LifeLimits, MsgService
+from msgserver.remote.door import OPERATOR, ControlFactory, ControlLinks, Keys, identityOf
+from msgserver.remote.gates import ControlRealm
+from msgserver.remote.link import LinkTimes
+from msgserver.remote.servers import GateKey, LoginServers
 from msgserver.sessions import SessionLimits
 from msgserver.wire.classic import ClassicSuite
 
 _SUITES = {suite.name: suite for suite in (ClassicSuite(),)}
+
+
+def _processOf(text: str) -> int:
+    if not re.fullmatch("[1-9][0-9]{0,8}", text):
+        raise SystemExit(f"--process: must be a whole number, 1 or more, not {text!r}")
+    return int(text)
 
 
 class Options(usage.Options):
@@ -37,8 +52,18 @@ class Options(usage.Options):
 
     synopsis = "[options]"
     longdesc = "Runs a login server, a message gate, or both, as a config file says."
-    optParameters = [["config", "c", None, "The config file."]]
+    optParameters = [
+        ["config", "c", None, "The config file."],
+        [
+            "process",
+            None,
+            0,
+            "Be this process of the gate alone, from 1: see processes.",
+            _processOf,
+        ],
+    ]
     optFlags = [
+        ["supervised", None, "Stop when standard input ends: whoever started this is gone."],
         ["check", None, "Check the config file, and everything it names, and exit."],
         ["print-config", None, "Print a config file with every key at its default, and exit."],
     ]
@@ -68,7 +93,7 @@ class Options(usage.Options):
         from twisted.internet import reactor
 
         try:
-            self.parts = loadConfig(file, reactor)
+            self.parts = loadConfig(file, reactor, self["process"])
         except ConfigErrors as errors:
             raise SystemExit(str(errors)) from None
         if self["check"]:
@@ -81,33 +106,78 @@ def makeService(options: Options) -> MultiService:
     from twisted.internet import reactor
 
     parts = options.parts
-    provideFiles(
-        sum(part.settings.maxclient for part in (parts.login, parts.gate) if part is not None)
-    )
-    return assemble(parts, reactor)
+    # The connections of a gate that has several processes are theirs.
+    gate = None if _hasProcesses(parts.gate) else parts.gate
+    settings = [part.settings for part in (parts.login, gate, parts.control) if part]
+    provideFiles(sum(each.maxclient for each in settings))
+    everything = assemble(parts, reactor, os.path.abspath(options["config"]))
+    if options["supervised"]:
+        # Imported here, as what it imports installs a reactor.
+        from msgserver.processes import Supervised
+
+        Service.setServiceParent(Supervised(reactor), everything)
+    return everything
 
 
-def assemble(parts: Parts, reactor: Any) -> MultiService:
+class _Servers(MultiService):
+    """
+    Services that start in their order, and stop the other way around: each when the one
+    behind it has stopped, or failed to.
+    """
+
+    log = Logger()
+
+    def __init__(self) -> None:
+        MultiService.__init__(self)
+
+    def stopService(self) -> Deferred[None]:
+        """Stop all of them."""
+        Service.stopService(self)
+        return Deferred.fromCoroutine(self._stop())
+
+    async def _stop(self) -> None:
+        for service in reversed(list(self)):
+            try:
+                await maybeDeferred(service.stopService)
+            except Exception:
+                self.log.failure("{service} failed to stop", service=type(service).__name__)
+
+
+def assemble(parts: Parts, reactor: Any, file: str = "") -> MultiService:
     """
     Put the servers together.
 
-    They start in order: the login service, the gate, which registers with it, the ports;
-    and stop the other way around, so that nobody new comes in while the gate drains (B5).
+    The login service starts first, then the gate, which registers with it, then the ports;
+    and nobody new comes in while the gate drains (B5).
 
     @param reactor: the one that the parts were loaded with.
+    @param file: the config file, for the processes of a gate that has several.
     """
     services: list[Service] = []
     ports: list[Service] = []
-    directory: LoginService | None = None
+    directory: ILoginDirectory | None = None
     if parts.login is not None:
-        directory = _makeLogin(parts.login, reactor)
-        services.append(directory)
-        ports.append(_makeLoginPorts(parts.login, directory, reactor))
-    if parts.gate is not None:
+        logins = _makeLogin(parts.login, reactor)
+        directory = logins
+        services.append(logins)
+        ports.append(_makeLoginPorts(parts.login, logins, reactor))
+        if parts.control is not None:
+            factory = _makeControl(parts.control, parts.login, logins, reactor)
+            services.append(ControlLinks(factory))
+            ports.append(
+                ListenService(
+                    "login.control", parts.control.endpoints, factory, hasTLS=parts.control.hasTLS
+                )
+            )
+    if _hasProcesses(parts.gate):
+        services.append(_makeProcesses(parts, reactor, file))
+    elif parts.gate is not None:
+        if parts.gateLogin is not None:
+            directory = _makeServers(parts.gateLogin, parts.gate, reactor)
         gate = _makeGate(parts.gate, directory, reactor)
         services.append(gate)
         ports.append(_makeGatePorts(parts.gate, gate, reactor))
-    everything = MultiService()
+    everything = _Servers()
     for service in services + ports:
         service.setServiceParent(everything)
     return everything
@@ -115,7 +185,9 @@ def assemble(parts: Parts, reactor: Any) -> MultiService:
 
 def _makeLogin(part: Part[Login, ILoginHandler], reactor: Any) -> LoginService:
     settings = part.settings
-    return LoginService(part.handler, reactor, settings.multilogin, settings.gateTimeout)
+    return LoginService(
+        part.handler, reactor, settings.multilogin, settings.gateTimeout, settings.sticky
+    )
 
 
 def _makeLoginPorts(
@@ -129,6 +201,47 @@ def _makeLoginPorts(
         LoginLimits(maxclient=settings.maxclient, timeout=settings.loginTimeout),
     )
     return ListenService("login", part.endpoints, factory, isWeak="classic" in settings.suites)
+
+
+def _makeControl(
+    link: Link[Control], part: Part[Login, ILoginHandler], logins: LoginService, reactor: Any
+) -> ControlFactory:
+    settings = link.settings
+    times = _timesOf(settings, settings.handshakeTimeout)
+    keys = {identityOf(name.encode()): key.encode() for name, key in settings.gates.items()}
+    if settings.operatorKey:
+        keys[OPERATOR] = settings.operatorKey.encode()
+    realm = ControlRealm(logins, logins, reactor, times, part.settings.gateTimeout)
+    return ControlFactory(realm, Keys(keys), reactor, settings.maxclient, times)
+
+
+def _makeServers(
+    link: Link[GateLogin], part: Part[Gate, IMsgHandler], reactor: Any
+) -> LoginServers:
+    settings = link.settings
+    key = GateKey(identityOf(part.settings.servername.encode()), settings.key.encode())
+    times = _timesOf(settings, settings.pingTimeout)
+    return LoginServers(key, link.endpoints, reactor, times, settings.retryDelay)
+
+
+def _timesOf(settings: Control | GateLogin, proof: float) -> LinkTimes:
+    return LinkTimes(proof, settings.pingInterval, settings.pingTimeout)
+
+
+def _hasProcesses(part: Part[Gate, IMsgHandler] | None) -> bool:
+    return part is not None and part.settings.processes > 1
+
+
+def _makeProcesses(parts: Parts, reactor: Any, file: str) -> Service:
+    # Imported here, as what it imports installs a reactor.
+    from msgserver.processes import GateProcesses
+
+    assert parts.gate is not None and parts.gateLogin is not None
+    settings, link = parts.gate.settings, parts.gateLogin.settings
+    # What a shutdown takes at most (B5): the requests, the logins, the answers, the leave that
+    # is taken of the login servers; and a little for a machine that is busy.
+    stopTime = 2 * settings.drainTimeout + settings.kickTimeout + link.pingTimeout + 5
+    return GateProcesses(reactor, file, settings.processes, stopTime)
 
 
 def _makeGate(
@@ -153,6 +266,7 @@ def _makeGate(
             kickTimeout=settings.kickTimeout,
             drainTimeout=settings.drainTimeout,
         ),
+        weight=settings.weight,
     )
 
 

@@ -7,7 +7,7 @@ asks and tells.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from twisted.internet.address import IPv4Address
@@ -18,7 +18,7 @@ from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from msgserver.interfaces import IGate, ILoginDirectory, Registration
+from msgserver.cluster import GateLoad, IGate, ILoginDirectory, LoginRecord, Registration
 
 
 @implementer(ITCPTransport)
@@ -113,18 +113,25 @@ class MemoryGate:
     Its first login's subid is C{b"1"}, the next one's C{b"2"}.
 
     @ivar asked: C{("login", uid, secret)} and C{("kick", uid, subid)}, in their order.
-    @ivar answers: what the next questions are answered with, in their order; when none is
-        left, a yes.
+    @ivar epochs: what each login was asked with, in their order.
+    @ivar answers: what the next questions that have an answer are answered with, in their
+        order; when none is left, a yes.
+    @ivar isDraining: it was told to take no new logins; None before it was told anything.
+    @ivar isReplaced: another one has taken its name and its address.
     """
 
     def __init__(self) -> None:
         self.asked: list[tuple[str, bytes, bytes]] = []
+        self.epochs: list[int] = []
         self.answers: list[Deferred[Any]] = []
+        self.isDraining: bool | None = None
+        self.isReplaced = False
         self._subid = 0
 
-    def login(self, uid: bytes, secret: bytes) -> Deferred[bytes]:
+    def login(self, uid: bytes, secret: bytes, epoch: int) -> Deferred[bytes]:
         """See L{IGate.login}."""
         self.asked.append(("login", uid, secret))
+        self.epochs.append(epoch)
         if self.answers:
             return self.answers.pop(0)
         self._subid += 1
@@ -135,6 +142,19 @@ class MemoryGate:
         self.asked.append(("kick", uid, subid))
         return self.answers.pop(0) if self.answers else succeed(None)
 
+    def setDraining(self, isDraining: bool) -> Deferred[None]:
+        """See L{IGate.setDraining}."""
+        self.isDraining = isDraining
+        return self.answers.pop(0) if self.answers else succeed(None)
+
+    def load(self) -> Deferred[GateLoad]:
+        """See L{IGate.load}."""
+        return self.answers.pop(0) if self.answers else succeed(GateLoad(logins=self._subid))
+
+    def replaced(self) -> None:
+        """See L{IGate.replaced}."""
+        self.isReplaced = True
+
 
 @implementer(ILoginDirectory)
 class MemoryDirectory:
@@ -142,28 +162,42 @@ class MemoryDirectory:
     A login side that writes down what gates tell it.
 
     @ivar registrations: of each L{register}, in their order.
+    @ivar adopted: each login that gates told of otherwise, in their order.
+    @ivar drained: what each L{draining} said, in their order.
     @ivar ended: C{(uid, subid)} of each L{loggedOut}, in their order.
     @ivar unregistered: the gates that are no more.
-    @ivar superseded: what every L{register} is answered with.
+    @ivar superseded: what every L{register} and L{adopt} is answered with.
     """
 
     def __init__(self) -> None:
         self.registrations: list[Registration] = []
+        self.adopted: list[LoginRecord] = []
+        self.drained: list[bool] = []
         self.ended: list[tuple[bytes, bytes]] = []
         self.unregistered: list[IGate] = []
-        self.superseded: list[tuple[bytes, bytes]] = []
+        self.superseded: list[LoginRecord] = []
 
     def register(
-        self, gate: IGate, registration: Registration
-    ) -> Deferred[list[tuple[bytes, bytes]]]:
+        self, gate: IGate, describe: Callable[[], Registration]
+    ) -> Deferred[Sequence[LoginRecord]]:
         """See L{ILoginDirectory.register}."""
-        self.registrations.append(registration)
+        self.registrations.append(describe())
         return succeed(self.superseded)
 
     def unregister(self, gate: IGate) -> Deferred[None]:
         """See L{ILoginDirectory.unregister}."""
         self.unregistered.append(gate)
         return succeed(None)
+
+    def draining(self, gate: IGate, isDraining: bool) -> Deferred[None]:
+        """See L{ILoginDirectory.draining}."""
+        self.drained.append(isDraining)
+        return succeed(None)
+
+    def adopt(self, gate: IGate, logins: Sequence[LoginRecord]) -> Deferred[Sequence[LoginRecord]]:
+        """See L{ILoginDirectory.adopt}."""
+        self.adopted += logins
+        return succeed(self.superseded)
 
     def loggedOut(self, gate: IGate, uid: bytes, subid: bytes) -> Deferred[None]:
         """See L{ILoginDirectory.loggedOut}."""

@@ -147,6 +147,7 @@ class GateCase(SynchronousTestCase):
         self.clock = Clock()
         self.handler = Handler()
         self.directory = MemoryDirectory()
+        self.epoch = 0
         self.service = MsgService(
             self.handler,
             b"sample",
@@ -160,8 +161,13 @@ class GateCase(SynchronousTestCase):
         self.service.startService()
         self.handler.calls.clear()
 
+    def loginOf(self, uid: bytes = b"alice", secret: bytes = SECRET) -> Deferred[bytes]:
+        """Have the login side ask for a login: each with an epoch above the last."""
+        self.epoch += 1
+        return self.service.login(uid, secret, self.epoch)
+
     def login(self, uid: bytes = b"alice") -> User:
-        subid = self.successResultOf(self.service.login(uid, SECRET))
+        subid = self.successResultOf(self.loginOf(uid))
         return User(uid, subid, b"sample")
 
     def connect(self, user: User, index: int = 1) -> Client:

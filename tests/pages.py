@@ -17,7 +17,14 @@ from attrs import frozen
 from twisted.trial.unittest import SynchronousTestCase
 
 ROOT = Path(__file__).resolve().parent.parent
-PAGES = ("README.md", "docs/protocol.md", "docs/running.md", "docs/handlers.md", "docs/clients.md")
+PAGES = (
+    "README.md",
+    "docs/protocol.md",
+    "docs/running.md",
+    "docs/operating.md",
+    "docs/handlers.md",
+    "docs/clients.md",
+)
 
 _FENCE = "```"
 _FILE = re.compile(r"\bin `(\w+\.\w+)`", re.IGNORECASE)
@@ -73,6 +80,12 @@ def blocks(page: str) -> list[Block]:
 def blocksOf(language: str) -> list[Block]:
     """List the blocks of a language, on all pages."""
     return [block for page in PAGES for block in blocks(page) if block.language == language]
+
+
+def shownIn(block: Block) -> list[tuple[str, str]]:
+    """Give the commands of a block of C{console}, and what it shows of each."""
+    parts = re.split(r"^\$ (.*)\n", block.code, flags=re.MULTILINE)
+    return list(zip(parts[1::2], parts[2::2], strict=True))
 
 
 def tables(page: str, heading: str) -> list[list[str]]:

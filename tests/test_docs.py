@@ -2,18 +2,22 @@
 The documentation says what is so: its commands run, its configs load, its links lead somewhere.
 
 Its Python runs in L{tests.test_docs_python} and L{tests.test_docs_clients}; its wire is
-L{tests.test_docs_protocol}'s, and its tables are L{tests.test_docs_tables}'s.
+L{tests.test_docs_protocol}'s, the operator's commands are L{tests.test_docs_operating}'s, and its
+tables are L{tests.test_docs_tables}'s.
 """
 
 from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 import sys
+import tomllib
 from configparser import ConfigParser
 from datetime import datetime, timedelta
 from pathlib import Path
+from unittest import SkipTest
 
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
@@ -23,15 +27,30 @@ from cryptography.x509.oid import NameOID
 from twisted.internet.testing import MemoryReactorClock
 from twisted.trial.unittest import SynchronousTestCase
 
-from msgserver.configfile import loadConfig
+from msgserver.config import Control, GateLogin, Login
+from msgserver.configfile import loadConfig, loadOperator
+from msgserver.linktls import Credentials, readCertificates, readPrivateKey
 from msgserver.loading import makeEndpoint
 from msgserver.tap import Options
-from tests.pages import PAGES, ROOT, FolderTestCase, blocks, blocksOf, count, read, tables
+from tests.certificates import meet, writeCertificates
+from tests.pages import (
+    PAGES,
+    ROOT,
+    Block,
+    FolderTestCase,
+    blocks,
+    blocksOf,
+    count,
+    read,
+    shownIn,
+    tables,
+)
 
 COUNTS = {
     "README.md": {"sh": 4, "python": 2, "toml": 1},
     "docs/protocol.md": {"text": 2, "python": 2},
-    "docs/running.md": {"sh": 7, "console": 2, "toml": 2, "ini": 1, "text": 1},
+    "docs/running.md": {"sh": 9, "console": 2, "toml": 5, "ini": 2, "text": 2},
+    "docs/operating.md": {"toml": 3, "console": 5},
     "docs/handlers.md": {"python": 11, "toml": 1},
     "docs/clients.md": {"python": 4},
 }
@@ -42,6 +61,9 @@ loses sight of, shows here; a language that is added needs a test that runs it.
 
 _SHOWN = re.compile(r"(server|client) -> .*|\[msgserver\.\w+\.\w+#info\] .*")
 """What a block of text may show: the wire, or a line of the log. All else must run."""
+
+_PICTURE = re.compile(r"[┌┐└┘─│┬┴┼▲▼◀▶]")
+"""What pictures are drawn with, and nothing else is."""
 
 _LINK = re.compile(r"\]\(([^)]+)\)")
 
@@ -56,8 +78,20 @@ class BlocksTests(SynchronousTestCase):
     def test_text(self) -> None:
         """A block that does not run shows what a program says."""
         for block in blocksOf("text"):
-            for line in block.code.splitlines():
-                self.assertRegex(line, rf"\A({_SHOWN.pattern})\Z", block.place)
+            if not _PICTURE.search(block.code):
+                for line in block.code.splitlines():
+                    self.assertRegex(line, rf"\A({_SHOWN.pattern})\Z", block.place)
+
+    def test_picture(self) -> None:
+        """The ports in the picture of the processes are those of the config for them."""
+        (picture,) = (block for block in blocksOf("text") if _PICTURE.search(block.code))
+        config = tomllib.loads(_named("docs/running.md", "cluster.toml").code)
+        ports = {part for text in config["gate"]["addresses"] for part in text.split("-")}
+        defaults = (Login(handler="a:B").listen, Control().listen)
+        ports |= {text.split(":")[1] for listen in defaults for text in listen}
+        self.assertLessEqual(ports, set(re.findall(r"\d{4}", picture.code)))
+        self.assertEqual(picture.code.count(f"gate {config['gate']['servername']}"), 3)
+        self.assertEqual(config["gate"]["processes"], 3)
 
     def test_links(self) -> None:
         """Each link within the documentation leads somewhere."""
@@ -75,6 +109,12 @@ class BlocksTests(SynchronousTestCase):
 def _anchors(text: str) -> list[str]:
     headings = re.findall(r"^#+ (.*)$", text, re.MULTILINE)
     return [re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings]
+
+
+def _named(page: str, file: str) -> Block:
+    """Give the block of a page that is a file."""
+    (found,) = (block for block in blocks(page) if block.file == file)
+    return found
 
 
 def _makeCertificate(folder: Path) -> None:
@@ -108,25 +148,86 @@ class ConfigBlocksTests(FolderTestCase):
     def test_toml(self) -> None:
         """Each loads, with the handlers, endpoints and certificates that it names."""
         _makeCertificate(self.folder / "certificates")
+        writeCertificates(self.folder)
         for page in PAGES:
             self.savePage(page)
             for block in blocks(page):
                 if block.language == "toml":
                     file = self.folder / "shown.toml"
                     file.write_text(block.code)
-                    loadConfig(str(file), MemoryReactorClock())
+                    load = loadOperator if block.file == "operator.toml" else loadConfig
+                    load(str(file), MemoryReactorClock())
 
-    def test_unit(self) -> None:
-        """The systemd unit starts a server: its command is one, and its config is right."""
+    def test_units(self) -> None:
+        """Each systemd unit starts a server: its command is one, and its config is right."""
+        _makeCertificate(self.folder / "certificates")
+        writeCertificates(self.folder)
         self.savePage("docs/running.md")
-        (block,) = blocksOf("ini")
-        unit = ConfigParser()
-        unit.optionxform = str  # type: ignore[assignment,method-assign]  # as its own docs have it
-        unit.read_string(block.code)
-        service = unit["Service"]
-        command = service["ExecStart"].removeprefix("/srv/hello/venv/bin/")
-        command = command.replace(service["WorkingDirectory"], str(self.folder))
-        self.assertEqual(_run(f"{command} --check", self.folder)[0], 0)
+        commands = []
+        for block in blocksOf("ini"):
+            unit = ConfigParser(interpolation=None)
+            unit.optionxform = str  # type: ignore[assignment,method-assign]  # as its docs have it
+            unit.read_string(block.code)
+            service = unit["Service"]
+            command = service["ExecStart"].removeprefix("/srv/hello/venv/bin/")
+            command = command.replace(service["WorkingDirectory"], str(self.folder))
+            commands.append(command.replace("%i", "4"))
+            self.assertEqual(_run(f"{commands[-1]} --check", self.folder)[0], 0)
+        login, gate = commands
+        self.assertIn("login.toml", login)
+        # There are so many as the page starts, and no more.
+        self.assertEqual(_run(f"{gate} --check".replace(" 4 ", " 5 "), self.folder)[0], 1)
+
+    def test_link(self) -> None:
+        """What the configs of several machines say of the link fits together."""
+        login, gate = (
+            tomllib.loads(_named("docs/running.md", name).code)
+            for name in ("login.toml", "gate.toml")
+        )
+        control, link = login["login"]["control"], gate["gate"]["login"]
+        self.assertEqual(control["gates"][gate["gate"]["servername"]], link["key"])
+        (listen,), (server,) = control["listen"], link["servers"]
+        self.assertEqual(listen.split(":")[1], server.split(":")[2])
+        (row,) = (
+            row for row in tables("docs/running.md", "### On several machines") if row[0] == "8002"
+        )
+        self.assertEqual(row[0], listen.split(":")[1])
+        self.assertEqual(control["authority"], link["authority"])
+
+    def test_authority(self) -> None:
+        """The commands for certificates make those that the configs name, and they are right."""
+        if shutil.which("openssl") is None:
+            raise SkipTest("there is no openssl on this machine")
+        lines = [
+            line
+            for block in blocks("docs/running.md")
+            if block.language == "sh"
+            for line in block.code.splitlines()
+            if line.startswith("openssl ")
+        ]
+        self.assertEqual(len(lines), 4)
+        for line in lines:
+            status, output = _run(line, self.folder)
+            self.assertEqual(status, 0, output)
+        _makeCertificate(self.folder / "certificates")
+        self.savePage("docs/running.md")
+        for name in ("login.toml", "gate.toml"):
+            loadConfig(str(self.folder / name), MemoryReactorClock())
+        ends = [
+            Credentials(
+                readCertificates(f"{name}.pem"),
+                readPrivateKey(f"{name}.key"),
+                readCertificates("authority.pem"),
+            )
+            for name in ("login", "gate", "operator")
+        ]
+        serverName = GateLogin(key="k" * 16).serverName
+        for end in ends[1:]:
+            for talker in meet(ends[0], end.clientOptions(serverName)):
+                self.assertEqual(talker.heard, b"hello")
+            # A gate's certificate is not the login server's.
+            _, client = meet(end, ends[0].clientOptions(serverName))
+            self.assertEqual((client.heard, client.lost is not None), (b"", True))
 
     def test_endpoints(self) -> None:
         """Each endpoint string of the table is one."""
@@ -150,11 +251,11 @@ class CommandsTests(FolderTestCase):
     def test_console(self) -> None:
         """Each line says what is shown below it."""
         self.savePage("docs/running.md")
-        for block in blocksOf("console"):
-            for shown in re.split(r"^\$ ", block.code, flags=re.MULTILINE)[1:]:
-                command, _, output = shown.partition("\n")
-                self.assertRegex(command, r"twistd msgserver --check |printf ", block.place)
-                self.assertEqual(_run(command, self.folder)[1], output, block.place)
+        for block in blocks("docs/running.md"):
+            if block.language == "console":
+                for command, output in shownIn(block):
+                    self.assertRegex(command, r"twistd msgserver --check |printf ", block.place)
+                    self.assertEqual(_run(command, self.folder)[1], output, block.place)
 
     def test_options(self) -> None:
         """The options in the table are those that there are."""
@@ -177,6 +278,8 @@ class CommandsTests(FolderTestCase):
             self.assertTrue((ROOT / "pyproject.toml").is_file())
         elif re.fullmatch(r"(twistd|twist) (-\S+ )*msgserver --config \S+", line):
             self.assertEqual(_run(f"{line} --check", self.folder)[0], 0, place)
+        elif line.startswith("openssl "):
+            pass  # ConfigBlocksTests.test_authority runs them.
         elif re.fullmatch(r"twistd msgserver --(check|print-config).*", line):
             self.assertEqual(_run(line, self.folder)[0], 0, place)
         elif line == "python -m msgserver.passwords":

@@ -143,12 +143,12 @@ class HandlersTests(PageTestCase):
         handler = self.shown["CounterHandler"](str(self.folder))
         gate = _Gate(handler)
         service = gate.service
-        subid = self.successResultOf(service.login(b"bob", SECRET))
+        subid = self.successResultOf(service.login(b"bob", SECRET, 1))
         bob = User(b"bob", subid, b"sample")
         self.assertEqual(handler.requestReceived(bob, b""), b"1")
         self.assertEqual(handler.requestReceived(bob, b""), b"2")
         self.successResultOf(service.kick(b"bob", subid))
-        self.successResultOf(service.login(b"bob", SECRET))
+        self.successResultOf(service.login(b"bob", SECRET, 2))
         self.assertEqual(handler.requestReceived(bob, b""), b"3")
 
     def test_logout(self) -> None:

@@ -16,7 +16,7 @@ from zope.interface.verify import verifyObject
 from examples.echo import EchoHandler
 from examples.slow import SlowHandler
 from msgserver import IMsgHandler, RequestFailed, User
-from msgserver.configfile import loadConfig
+from msgserver.configfile import loadConfig, loadOperator
 from msgserver.later import asked
 from msgserver.msgprotocol import GateLimits, MsgFactory
 from msgserver.msgservice import MsgService
@@ -32,8 +32,22 @@ class ConfigTests(SynchronousTestCase):
 
     def test_load(self) -> None:
         """They are without mistakes."""
-        for name in ("msgserver.toml", "slow.toml"):
+        for name in ("msgserver.toml", "slow.toml", "cluster.toml"):
             loadConfig(str(ROOT / "examples" / name), MemoryReactorClock())
+
+    def test_processes(self) -> None:
+        """cluster.toml has as many as "make run-cluster" says, each where it says."""
+        for process in (1, 2, 3):
+            file = str(ROOT / "examples" / "cluster.toml")
+            parts = loadConfig(file, MemoryReactorClock(), process)
+            assert parts.gate is not None
+            self.assertEqual(parts.gate.settings.advertise, f"127.0.0.1:{8880 + process}")
+            self.assertIn(f"tcp:{8880 + process}:", parts.gate.settings.listen[0])
+
+    def test_operator(self) -> None:
+        """cluster.toml tells msgserver-ctl where to connect, and with which key."""
+        operator = loadOperator(str(ROOT / "examples" / "cluster.toml"), MemoryReactorClock())
+        self.assertEqual(operator.settings.servers, ("tcp:127.0.0.1:8002",))
 
 
 class EchoTests(SynchronousTestCase):

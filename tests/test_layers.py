@@ -89,11 +89,18 @@ ALLOWED = {
     "linkparts": f"{READING} configreading loading endpointstrings linktls",
     "configfile": f"{READING} configreading configchecks loading linkparts",
     "listening": f"errors interfaces {HELPERS} {CONFIG}",
-    # What users see; of ours, only the top needs it (for the version).
+    # The processes of a gate that has several.
+    "processes": "",
+    # What users see; of ours, only the tops need it (for the version).
     PACKAGE: "errors interfaces current sessions passwords handlers client",
-    # The top, which nothing imports.
+    # The operator's command.
+    "ctltables": "cluster wire.naming",
+    "ctlorders": "ctltables",
+    # The tops, which nothing imports.
+    "ctl": f"errors later config configfile remote.link remote.operations ctltables ctlorders"
+    f" {PACKAGE}",
     "tap": f"{BELOW_PROTOCOLS} sessions loginprotocol loginservice msgprotocol msgservice"
-    f" cluster {REMOTE} handlers listening {CONFIG} {PACKAGE}",
+    f" cluster {REMOTE} processes handlers listening {CONFIG} {PACKAGE}",
 }
 
 # What is named in signatures alone, and so only under TYPE_CHECKING.
@@ -201,9 +208,9 @@ class LayerTests(SynchronousTestCase):
         self.assertLessEqual(PURE, set(ALLOWED))
 
     def test_top(self) -> None:
-        """Nothing imports the top, and nothing but the top the package itself."""
-        importers = {name: self.importersOf(name) for name in ("tap", PACKAGE)}
-        self.assertEqual(importers, {"tap": set(), PACKAGE: {"tap"}})
+        """Nothing imports the tops, and nothing but the tops the package itself."""
+        importers = {name: self.importersOf(name) for name in ("tap", "ctl", PACKAGE)}
+        self.assertEqual(importers, {"tap": set(), "ctl": set(), PACKAGE: {"tap", "ctl"}})
 
     def test_sides(self) -> None:
         """Protocols and services do not know each other, nor the login side the gate's."""

@@ -13,9 +13,8 @@ from twisted.test.iosim import connectedServerAndClient
 from msgserver.config import Control, GateLogin, Operator
 from msgserver.configfile import Link, Parts, loadConfig, loadOperator
 from msgserver.errors import ConfigErrors
-from tests.certificates import Signed, writeCertificates
+from tests.certificates import Signed, Talker, writeCertificates
 from tests.test_configfile import GATE, LOGIN, ConfigFileTestCase, LoginHandler
-from tests.test_linktls import Talker
 
 KEY = "a-key-for-these-tests"
 CONTROL = LOGIN + "[login.control]\n"

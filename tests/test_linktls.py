@@ -9,28 +9,17 @@ import tempfile
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key
-from twisted.internet.address import IPv4Address
-from twisted.internet.endpoints import (
-    TCP4ClientEndpoint,
-    TCP4ServerEndpoint,
-    wrapClientTLS,
-    wrapServerTLS,
-)
 from twisted.internet.interfaces import IOpenSSLClientConnectionCreator
-from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.internet.ssl import (
     PrivateCertificate,
     TLSVersion,
     optionsForClientTLS,
     trustRootFromCertificates,
 )
-from twisted.internet.testing import MemoryReactorClock
-from twisted.python.failure import Failure
-from twisted.test.iosim import connectedServerAndClient
 from twisted.trial.unittest import SynchronousTestCase
 
 from msgserver.linktls import Credentials, readCertificates, readPrivateKey
-from tests.certificates import Signed, writeCertificates
+from tests.certificates import Signed, meet, writeCertificates
 
 
 class FolderTestCase(SynchronousTestCase):
@@ -126,60 +115,18 @@ class CheckTests(FolderTestCase):
         self.assertRegex(str(error), "^can be no server's name: ")
 
 
-class Talker(Protocol):
-    """Says hello, and keeps what it hears."""
-
-    def __init__(self) -> None:
-        self.heard = b""
-        self.lost: Failure | None = None
-
-    def connectionMade(self) -> None:
-        """Say hello."""
-        assert self.transport is not None
-        self.transport.write(b"hello")
-
-    def dataReceived(self, data: bytes) -> None:
-        """Keep it."""
-        self.heard += data
-
-    def connectionLost(self, reason: Failure = connectionDone) -> None:
-        """Keep why."""
-        self.lost = reason
-
-
 class HandshakeTests(FolderTestCase):
     """Two ends that meet."""
 
-    def connect(
-        self, server: Credentials, client: IOpenSSLClientConnectionCreator
-    ) -> tuple[Talker, Talker]:
-        """Let a client connect to a server, and give both when all is said."""
-        reactor = MemoryReactorClock()
-        talkers = Talker(), Talker()
-        wrapServerTLS(server.serverOptions(), TCP4ServerEndpoint(reactor, 1), reactor).listen(
-            Factory.forProtocol(lambda: talkers[0])
-        )
-        wrapClientTLS(client, TCP4ClientEndpoint(reactor, "x", 1), reactor).connect(
-            Factory.forProtocol(lambda: talkers[1])
-        )
-        address = IPv4Address("TCP", "10.0.0.7", 1)
-        *_, pump = connectedServerAndClient(
-            lambda: reactor.tcpServers[0][1].buildProtocol(address),
-            lambda: reactor.tcpClients[0][2].buildProtocol(address),
-            clock=reactor,
-        )
-        pump.flush()
-        return talkers
-
     def assertRefuses(self, server: Credentials, client: IOpenSSLClientConnectionCreator) -> None:
         """See nothing heard, and both connections lost."""
-        for talker in self.connect(server, client):
+        for talker in meet(server, client):
             self.assertEqual(talker.heard, b"")
             self.assertIsNotNone(talker.lost)
 
     def assertMeets(self, server: Credentials, client: IOpenSSLClientConnectionCreator) -> None:
         """See each heard by the other."""
-        for talker in self.connect(server, client):
+        for talker in meet(server, client):
             self.assertEqual((talker.heard, talker.lost), (b"hello", None))
 
     def test_meet(self) -> None:
@@ -194,6 +141,29 @@ class HandshakeTests(FolderTestCase):
             self.path(f"{name}.pem", signed.certificate + middle.certificate)
             self.path(f"{name}.key", signed.key)
         self.assertMeets(self.credentials("login"), self.credentials("gate").clientOptions("login"))
+
+    def test_noName(self) -> None:
+        """
+        Nor is one whose certificate has no name at all, which Twisted's own check lets pass.
+        """
+        nameless = Signed("gate", self.authority, canSign=False, isNamed=False)
+        self.path("gate.pem", nameless.certificate)
+        self.path("gate.key", nameless.key)
+        self.assertRefuses(
+            self.credentials("gate"), self.credentials("login").clientOptions("gate")
+        )
+        self.assertEqual(self.flushLoggedErrors(), [])
+        # As a client it needs none.
+        self.assertMeets(self.credentials("login"), self.credentials("gate").clientOptions("login"))
+
+    def test_address(self) -> None:
+        """A server may be known by an address, which its certificate has then."""
+        server = self.authority.sign("10.0.0.7")
+        self.path("login.pem", server.certificate)
+        self.path("login.key", server.key)
+        client = self.credentials("gate")
+        self.assertMeets(self.credentials("login"), client.clientOptions("10.0.0.7"))
+        self.assertRefuses(self.credentials("login"), client.clientOptions("10.0.0.8"))
 
     def test_otherName(self) -> None:
         """Not every end that it has signed is the server."""

@@ -18,6 +18,7 @@ from twisted.logger import LogEvent, LogLevel, capturedLogs, eventAsText
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
+from msgserver.cluster import Registration
 from msgserver.errors import Forbidden, GateUnavailable, NotAcceptable, Unauthorized
 from msgserver.interfaces import (
     Account,
@@ -25,7 +26,6 @@ from msgserver.interfaces import (
     ILoginHandler,
     ILogins,
     MaybeLater,
-    Registration,
 )
 from msgserver.loginprotocol import LoginFactory, LoginLimits, LoginProtocol
 from msgserver.loginservice import LoginService
@@ -357,7 +357,7 @@ class WholeTestCase(LoginTestCase):
         """Make the service, its handler and its gate."""
         self.handler, self.gate = Handler(), MemoryGate()
         service = LoginService(self.handler, self.clock, gateTimeout=self.gateTimeout)
-        service.register(self.gate, Registration(b"sample"))
+        service.register(self.gate, lambda: Registration(b"sample"))
         return service
 
     def assertLoggedIn(self) -> None:
@@ -423,7 +423,7 @@ class StatusTests(WholeTestCase):
     def test_gateRaises(self) -> None:
         """L: so it is where the gate raises instead of answering with a Deferred."""
 
-        def login(uid: bytes, secret: bytes) -> Deferred[bytes]:
+        def login(uid: bytes, secret: bytes, epoch: int) -> Deferred[bytes]:
             raise KeyError("a bug")
 
         patched = self.patch(self.gate, "login", login)

@@ -1,140 +1,35 @@
 """
-Tests for L{msgserver.loginservice}: who gets in where, and what the login side remembers.
+Tests for L{msgserver.loginservice}: who gets in, and what a login does to the earlier one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
 from twisted.internet.defer import CancelledError, Deferred, fail, succeed
-from twisted.internet.task import Clock
 from twisted.logger import LogLevel, capturedLogs
-from twisted.trial.unittest import SynchronousTestCase
-from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
-from msgserver.errors import (
-    Forbidden,
-    GateUnavailable,
-    InvalidState,
-    NotAcceptable,
-    Refused,
-    Unauthorized,
-    UserNotFound,
-)
-from msgserver.interfaces import (
-    Account,
-    Admission,
-    IGate,
-    ILoginDirectory,
-    ILoginHandler,
-    ILogins,
-    MaybeLater,
-    Registration,
-)
-from msgserver.loginservice import LoginService
+from msgserver.cluster import ILoginDirectory, IOperations, LoginRecord
+from msgserver.errors import Forbidden, GateUnavailable, NotAcceptable, Unauthorized, UserNotFound
+from msgserver.interfaces import Account, Admission, ILogins
 from msgserver.testing import MemoryGate
-
-SECRET = b"8 secret"
-ALICE = Account(b"sample", b"alice")
-
-Authentication = Callable[[bytes], Any]
-"""A login handler's C{authenticate}."""
-
-
-def giving(answer: object) -> Authentication:
-    """Make an authentication that answers any token with C{answer}."""
-    return lambda token: answer
+from tests.loginserver import (
+    ALICE,
+    SECRET,
+    LoginServerCase,
+    giving,
+    kicked,
+    raising,
+    unmoved,
+)
 
 
-def raising(error: Exception) -> Authentication:
-    """Make an authentication that raises C{error}."""
-
-    def authenticate(token: bytes) -> Account:
-        raise error
-
-    return authenticate
-
-
-def unmoved(promised: Deferred[Any]) -> Deferred[Any]:
-    """Make of a promise one that cancelling does not reach."""
-
-    async def wait() -> object:
-        try:
-            await Deferred()
-        except CancelledError:
-            pass
-        return await promised
-
-    return Deferred.fromCoroutine(wait())
-
-
-@implementer(ILoginHandler)
-class Handler:
-    """
-    A login handler that writes down the tokens, and says yes to alice unless told otherwise.
-
-    @ivar authentication: what turns a token into an account.
-    """
-
-    def __init__(self) -> None:
-        self.tokens: list[bytes] = []
-        self.authentication: Authentication = giving(ALICE)
-
-    def authenticate(self, token: bytes) -> MaybeLater[Account]:
-        """See L{ILoginHandler.authenticate}."""
-        self.tokens.append(token)
-        answer: MaybeLater[Account] = self.authentication(token)
-        return answer
-
-
-class LoginServiceTestCase(SynchronousTestCase):
-    """A login server with one gate, C{sample}, that may take five seconds."""
-
-    multilogin = False
-
-    def setUp(self) -> None:
-        """Make it."""
-        self.clock = Clock()
-        self.handler = Handler()
-        self.gate = MemoryGate()
-        self.service = LoginService(self.handler, self.clock, self.multilogin, gateTimeout=5)
-        self.register(self.gate, b"sample", address="192.0.2.9:8888")
-
-    def tearDown(self) -> None:
-        """No test leaves a timer, or a uid under way (L1)."""
-        self.assertEqual(self.clock.getDelayedCalls(), [])
-        self.assertEqual(self.service._underWay, set())
-
-    def register(
-        self, gate: IGate, name: bytes, *logins: tuple[bytes, bytes], address: str | None = None
-    ) -> list[tuple[bytes, bytes]]:
-        """Register a gate; tell which of its logins have been superseded."""
-        registration = Registration(name, address, logins)
-        return self.successResultOf(self.service.register(gate, registration))
-
-    def login(self, token: bytes = b"token") -> Deferred[Admission]:
-        """Begin a login."""
-        return self.service.login(token, SECRET, "192.0.2.1")
-
-    def loggedIn(self, server: bytes = b"sample", uid: bytes = b"alice") -> bytes:
-        """Log in, successfully and at once, and tell the subid."""
-        self.handler.authentication = giving(Account(server, uid))
-        return self.successResultOf(self.login()).subid
-
-    def assertRefused(self, login: Deferred[Admission], refusal: type[Refused]) -> None:
-        """See a login refused, and for no other reason."""
-        self.failureResultOf(login, refusal)
-
-
-class LoginTests(LoginServiceTestCase):
+class LoginTests(LoginServerCase):
     """One login at a time, where multiple logins are off (L, L4)."""
 
     def test_interfaces(self) -> None:
-        """The service is what protocols and gates take it for."""
-        verifyObject(ILogins, self.service)
-        verifyObject(ILoginDirectory, self.service)
+        """The service is what protocols, gates and operators take it for."""
+        for interface in (ILogins, ILoginDirectory, IOperations):
+            verifyObject(interface, self.service)
 
     def test_order(self) -> None:
         """L4: authenticate, kick at the old gate, log in at the new, each when the one before
@@ -143,23 +38,21 @@ class LoginTests(LoginServiceTestCase):
         self.register(other, b"other")
         self.assertEqual(self.loggedIn(b"other"), b"1")
         authenticated: Deferred[Account] = Deferred()
-        kicked: Deferred[None] = Deferred()
+        ended: Deferred[None] = Deferred()
         admitted: Deferred[bytes] = Deferred()
         self.handler.authentication = giving(authenticated)
-        other.answers = [kicked]
+        other.answers = [ended]
         self.gate.answers = [admitted]
         login = self.login(b"the token")
         self.assertEqual(self.handler.tokens[-1], b"the token")
         self.assertEqual((other.asked[1:], self.gate.asked), ([], []))
         authenticated.callback(ALICE)
         self.assertEqual((other.asked[1:], self.gate.asked), ([("kick", b"alice", b"1")], []))
-        kicked.callback(None)
+        ended.callback(None)
         self.assertEqual(self.gate.asked, [("login", b"alice", SECRET)])
         self.assertNoResult(login)
         admitted.callback(b"the subid")
-        self.assertEqual(
-            self.successResultOf(login), Admission(b"the subid", "192.0.2.9:8888")
-        )
+        self.assertEqual(self.successResultOf(login), Admission(b"the subid", "192.0.2.9:8888"))
 
     def test_kickAtSameGate(self) -> None:
         """L4: a login again at the same gate kicks the old one by its subid, then logs in."""
@@ -202,11 +95,11 @@ class LoginTests(LoginServiceTestCase):
     def test_underWayWhileKicking(self) -> None:
         """L: waiting for the kick is under way, too."""
         self.loggedIn()
-        kicked: Deferred[None] = Deferred()
-        self.gate.answers = [kicked]
+        ended: Deferred[None] = Deferred()
+        self.gate.answers = [ended]
         login = self.login()
         self.assertRefused(self.login(), NotAcceptable)
-        kicked.callback(None)
+        ended.callback(None)
         self.assertEqual(self.successResultOf(login).subid, b"2")
 
     def test_authenticatingIsNotUnderWay(self) -> None:
@@ -219,7 +112,7 @@ class LoginTests(LoginServiceTestCase):
         self.assertRefused(stranger, Unauthorized)
 
 
-class UnauthorizedTests(LoginServiceTestCase):
+class UnauthorizedTests(LoginServerCase):
     """Whatever goes wrong up to and including authentication is 401 (L)."""
 
     def assertUnauthorized(self) -> None:
@@ -270,7 +163,7 @@ class UnauthorizedTests(LoginServiceTestCase):
             self.assertEqual(events[0]["type"], type(nonsense))
 
 
-class ForbiddenTests(LoginServiceTestCase):
+class ForbiddenTests(LoginServerCase):
     """Authenticated, but no login is 403 (L)."""
 
     def test_unknownServer(self) -> None:
@@ -326,7 +219,7 @@ class ForbiddenTests(LoginServiceTestCase):
         self.assertEqual(self.loggedIn(), b"1")
 
 
-class KickTests(LoginServiceTestCase):
+class KickTests(LoginServerCase):
     """Kicking what a login supersedes (L4)."""
 
     def setUp(self) -> None:
@@ -351,12 +244,12 @@ class KickTests(LoginServiceTestCase):
 
     def test_lateThenDone(self) -> None:
         """U4: a kick that is done after its time takes nothing of the new login."""
-        kicked: Deferred[None] = Deferred()
-        self.gate.answers = [unmoved(kicked)]
+        ended: Deferred[None] = Deferred()
+        self.gate.answers = [unmoved(ended)]
         login = self.login()
         self.clock.advance(5)
         self.successResultOf(login)
-        kicked.callback(None)
+        ended.callback(None)
         self.successResultOf(self.service.loggedOut(self.gate, b"alice", b"1"))
         self.assertLoginGoesAhead()
 
@@ -365,6 +258,22 @@ class KickTests(LoginServiceTestCase):
         self.gate.answers = [fail(GateUnavailable("away"))]
         self.assertEqual(self.successResultOf(self.login()).subid, b"2")
         self.assertLoginGoesAhead()
+
+    def test_forgotten(self) -> None:
+        """L4: whether its kick was heard or not, the earlier login is known no more."""
+        for answer in (succeed(None), fail(GateUnavailable("away"))):
+            self.loggedIn()
+            self.gate.answers = [answer, fail(Forbidden("full"))]
+            self.assertRefused(self.login(), Forbidden)
+            self.assertAt()
+
+    def test_madeGood(self) -> None:
+        """L4: a kick that is not heard is made good when the gate registers anew."""
+        self.gate.answers = [fail(GateUnavailable("away"))]
+        self.loggedIn()
+        back = MemoryGate()
+        old, other = LoginRecord(b"alice", b"1", 1), LoginRecord(b"bob", b"7", 1)
+        self.assertEqual(self.register(back, b"other", old, other), [old])
 
     def test_fails(self) -> None:
         """L4: nor does one that fails in an unexpected way, which is logged."""
@@ -385,7 +294,7 @@ class KickTests(LoginServiceTestCase):
         self.assertEqual(len(self.flushLoggedErrors(KeyError)), 1)
 
 
-class CancelTests(LoginServiceTestCase):
+class CancelTests(LoginServerCase):
     """A login whose client has gone leaves nothing behind, and is nobody's bug (L1)."""
 
     def assertNothingLeft(self, login: Deferred[Admission]) -> None:
@@ -448,7 +357,7 @@ class CancelTests(LoginServiceTestCase):
         self.assertEqual(len(cancelled), 1)
 
 
-class MultiloginTests(LoginServiceTestCase):
+class MultiloginTests(LoginServerCase):
     """Where multiple logins are on (L)."""
 
     multilogin = True
@@ -470,130 +379,108 @@ class MultiloginTests(LoginServiceTestCase):
         self.assertEqual(self.successResultOf(first).subid, b"of the first")
 
     def test_register(self) -> None:
-        """A gate that registers keeps all its logins."""
+        """A gate that registers keeps all its logins, and nobody else's are ended."""
         self.loggedIn()
-        logins = ((b"alice", b"7"), (b"alice", b"8"))
+        logins = [LoginRecord(b"alice", subid, 7) for subid in (b"7", b"8")]
         self.assertEqual(self.register(MemoryGate(), b"other", *logins), [])
+        self.assertEqual(kicked(self.gate), [])
+        self.assertAt(("sample@192.0.2.9:8888", b"1"), ("other", b"7"), ("other", b"8"))
 
 
-class DirectoryTests(LoginServiceTestCase):
-    """What gates report (U4), and what becomes of it: whom a login kicks (L4)."""
+class SupersededTests(LoginServerCase):
+    """A newer login of the uid, by another login server, while one is under way (L4)."""
+
+    newer = LoginRecord(b"alice", b"9", 10**18)
 
     def setUp(self) -> None:
-        """Make a second gate, C{other}."""
+        """Begin a login, and hear of the newer one at another gate."""
         super().setUp()
         self.other = MemoryGate()
         self.register(self.other, b"other")
+        self.admitted: Deferred[bytes] = Deferred()
+        self.gate.answers = [self.admitted]
+        self.superseded = self.login()
+        self.assertEqual(self.adopt(self.other, self.newer), [])
 
-    def assertAt(self, *places: tuple[MemoryGate, bytes]) -> None:
-        """See by whom a login kicks, where alice is."""
-        gates = (self.gate, self.other)
-        for gate in gates:
-            gate.asked.clear()
+    def test_refused(self) -> None:
+        """L4: ours is ended at its gate, then refused; the newer one stays."""
+        ended: Deferred[None] = Deferred()
+        self.gate.answers = [ended]
+        self.admitted.callback(b"7")
+        self.assertEqual(kicked(self.gate), [(b"alice", b"7")])
+        self.assertNoResult(self.superseded)
+        ended.callback(None)
+        self.assertRefused(self.superseded, Forbidden)
+        self.assertEqual(kicked(self.other), [])
+        self.assertAt(("other", b"9"))
+
+    def test_gateAway(self) -> None:
+        """L4: so it is refused where its gate is not there to end it, or fails to."""
+        self.gate.answers = [fail(GateUnavailable("away"))]
+        self.admitted.callback(b"7")
+        self.assertRefused(self.superseded, Forbidden)
+        self.assertAt(("other", b"9"))
+
+    def test_late(self) -> None:
+        """L4: and where its gate does not end it in time."""
+        self.gate.answers = [Deferred()]
+        self.admitted.callback(b"7")
+        self.clock.advance(5)
+        self.assertRefused(self.superseded, Forbidden)
+        self.assertAt(("other", b"9"))
+
+    def test_nextLogin(self) -> None:
+        """L4: the next login is the newest again: its epoch is above all that were heard of."""
+        self.admitted.callback(b"7")
+        self.failureResultOf(self.superseded, Forbidden)
+        self.assertEqual(self.loggedIn(), b"1")
+        self.assertGreater(self.gate.epochs[-1], self.newer.epoch)
+        self.assertEqual(kicked(self.other), [(b"alice", b"9")])
+
+
+class EpochTests(LoginServerCase):
+    """Each login's epoch is above that of every earlier one (L{LoginRecord})."""
+
+    def assertAbove(self, least: int) -> None:
+        """Log in; see an epoch of at least so much."""
         self.loggedIn()
-        self.assertCountEqual(
-            [(gate, subid) for gate in gates for kind, _, subid in gate.asked if kind == "kick"],
-            places,
-        )
+        self.assertGreaterEqual(self.gate.epochs[-1], least)
 
-    def loggedOut(self, gate: MemoryGate, uid: bytes, subid: bytes) -> None:
-        """Report that a login has ended."""
-        self.assertIsNone(self.successResultOf(self.service.loggedOut(gate, uid, subid)))
+    def test_time(self) -> None:
+        """It tells the time, in microseconds, whoever's login it is."""
+        for now in (1_700_000_000, 1_700_000_001.5):
+            self.clock.rightNow = now
+            self.loggedIn()
+            self.assertEqual(self.gate.epochs[-1], now * 1_000_000)
 
-    def test_loggedOut(self) -> None:
-        """U2: who is reported to be gone is not kicked."""
+    def test_sameMoment(self) -> None:
+        """Logins of one moment have different ones, of different uids too."""
+        for uid in (b"alice", b"bob", b"alice"):
+            self.loggedIn(uid=uid)
+        first, second, third = self.gate.epochs
+        self.assertEqual([second - first, third - second], [1, 1])
+
+    def test_clockGoesBack(self) -> None:
+        """It grows though the clock has been set back; and follows it when that is right again."""
+        self.clock.rightNow = 1000.0
         self.loggedIn()
-        self.loggedOut(self.gate, b"alice", b"1")
-        self.assertAt()
+        self.clock.rightNow = 10.0
+        self.assertAbove(1000_000_001)
+        self.clock.rightNow = 2000.0
+        self.assertAbove(2000_000_000)
 
-    def test_lateLoggedOut(self) -> None:
-        """U4: a late report names the old login, and the new one stays where it is."""
-        self.loggedIn()
-        self.loggedIn()
-        self.loggedOut(self.gate, b"alice", b"1")
-        self.assertAt((self.gate, b"2"))
+    def test_registrations(self) -> None:
+        """A login server that has just begun goes on from what its gates come with."""
+        self.register(MemoryGate(), b"other", LoginRecord(b"bob", b"7", 10**18))
+        self.assertAbove(10**18 + 1)
+        self.adopt(self.gate, LoginRecord(b"bob", b"8", 10**19))
+        self.assertAbove(10**19 + 1)
 
-    def test_loggedOutElsewhere(self) -> None:
-        """U4: so it is if both gates chose the same subid."""
-        self.loggedIn(b"other")
-        self.assertEqual(self.loggedIn(b"sample"), b"1")
-        self.loggedOut(self.other, b"alice", b"1")
-        self.assertAt((self.gate, b"1"))
-
-    def test_loggedOutUnknown(self) -> None:
-        """U4: a report of what is not known, or of another uid, does nothing."""
-        self.loggedIn()
-        self.loggedOut(self.gate, b"alice", b"7")
-        self.loggedOut(self.gate, b"bob", b"1")
-        self.loggedOut(MemoryGate(), b"alice", b"1")
-        self.assertAt((self.gate, b"1"))
-
-    def test_secondOfAName(self) -> None:
-        """A second gate of a name is refused, and the first goes on."""
-        second = MemoryGate()
-        registered = self.service.register(second, Registration(b"sample", None, ((b"bob", b"7"),)))
-        self.failureResultOf(registered, InvalidState)
-        self.assertEqual(self.loggedIn(uid=b"bob"), b"1")
-        self.assertEqual((second.asked, len(self.gate.asked)), ([], 1))
-
-    def test_registerLogins(self) -> None:
-        """The logins that a gate comes with are known from then on."""
-        self.assertEqual(self.register(self.other, b"third", (b"alice", b"7")), [])
-        self.assertAt((self.other, b"7"))
-
-    def test_registerAgain(self) -> None:
-        """A gate that registers anew may have another address, and keeps its logins."""
-        subid = self.loggedIn()
-        self.assertEqual(self.register(self.gate, b"sample", (b"alice", subid), address="b:2"), [])
-        self.assertAt((self.gate, subid))
-        self.assertEqual(self.successResultOf(self.login()).address, "b:2")
-
-    def test_registerAgainWithout(self) -> None:
-        """Logins that a gate does not have when it registers anew supersede nobody's."""
-        self.loggedIn()
-        self.register(self.gate, b"sample")
-        self.assertEqual(self.register(self.other, b"other", (b"alice", b"7")), [])
-        self.assertAt((self.other, b"7"))
-
-    def test_superseded(self) -> None:
-        """Logins of a gate that comes back are superseded by what was admitted meanwhile."""
-        self.loggedIn()
-        back = MemoryGate()
-        logins = ((b"alice", b"7"), (b"bob", b"8"))
-        self.assertEqual(self.register(back, b"back", *logins), [(b"alice", b"7")])
-        self.assertAt((self.gate, b"1"))
-        self.loggedIn(uid=b"bob")
-        self.assertEqual(back.asked, [("kick", b"bob", b"8")])
-
-    def test_supersededByItsOwn(self) -> None:
-        """Of two logins of one uid that a gate comes with, one stays."""
-        superseded = self.register(self.other, b"other", (b"alice", b"7"), (b"alice", b"8"))
-        self.assertEqual(superseded, [(b"alice", b"8")])
-
-    def test_unregister(self) -> None:
-        """A gate that unregisters is forgotten with its logins, and no other gate is."""
-        self.loggedIn(b"other", b"alice")
-        self.loggedIn(b"sample", b"bob")
-        self.assertIsNone(self.successResultOf(self.service.unregister(self.other)))
-        self.assertAt()
-        self.loggedIn(b"sample", b"bob")
-        self.assertIn(("kick", b"bob", b"1"), self.gate.asked)
-        self.handler.authentication = giving(Account(b"other", b"alice"))
-        self.assertRefused(self.login(), Forbidden)
-
-    def test_unregisterFreesTheName(self) -> None:
-        """A name is free again when its gate has unregistered; unknown gates have none."""
-        successor = MemoryGate()
-        self.successResultOf(self.service.unregister(successor))
-        self.successResultOf(self.service.unregister(self.gate))
-        self.register(successor, b"sample")
-        self.loggedIn()
-        self.assertEqual(successor.asked, [("login", b"alice", SECRET)])
-
-    def test_nothingKept(self) -> None:
-        """A uid that is nowhere takes no memory."""
-        self.loggedIn()
-        self.loggedOut(self.gate, b"alice", b"1")
-        self.loggedIn(uid=b"bob")
-        self.successResultOf(self.service.unregister(self.gate))
-        self.assertEqual(self.service._places, {})
+    def test_gone(self) -> None:
+        """It stays above what a login had that has ended, or that its gate refused."""
+        self.adopt(self.gate, LoginRecord(b"bob", b"8", 200))
+        self.successResultOf(self.service.loggedOut(self.gate, b"bob", b"8"))
+        self.assertAbove(201)
+        self.gate.answers = [fail(Forbidden("full"))]
+        self.assertRefused(self.loginOf(b"carol"), Forbidden)
+        self.assertAbove(203)

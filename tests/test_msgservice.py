@@ -7,8 +7,9 @@ from typing import Any
 from twisted.internet.defer import Deferred, fail
 from zope.interface.verify import verifyObject
 
-from msgserver.errors import Forbidden, InvalidState
-from msgserver.interfaces import IGate, IMsgConnections, IMsgGate, Registration, User
+from msgserver.cluster import IGate
+from msgserver.errors import Forbidden, GateUnavailable, InvalidState
+from msgserver.interfaces import IMsgConnections, IMsgGate, User
 from msgserver.msgservice import LifeLimits, MsgService
 from msgserver.sessions import SessionLimits
 from msgserver.wire.gate import GateClient, requestPacket
@@ -21,29 +22,6 @@ class InterfaceTests(GateCase):
         verifyObject(IGate, self.service)
         verifyObject(IMsgConnections, self.service)
         verifyObject(IMsgGate, self.handler.gate)
-
-    def test_startRegisters(self) -> None:
-        """The gate is introduced to the login side, with its address (L5)."""
-        self.assertEqual(
-            self.directory.registrations, [Registration(b"sample", "gate.example.org:8888")]
-        )
-
-    def test_registersItsLogins(self) -> None:
-        """A gate that registers anew says which logins it has, and ends the superseded."""
-        alice, bob = self.login(b"alice"), self.login(b"bob")
-        self.directory.superseded = [(alice.uid, alice.subid)]
-        self.service.startService()
-        self.assertEqual(
-            self.directory.registrations[-1].logins,
-            ((b"alice", alice.subid), (b"bob", bob.subid)),
-        )
-        self.assertEqual(list(self.handler.gate.online()), [bob])
-
-    def test_registrationFails(self) -> None:
-        """A login side that refuses the gate is logged."""
-        self.directory.register = lambda *_: fail(InvalidState("taken"))  # type: ignore[method-assign]  # to refuse
-        self.service.startService()
-        self.assertEqual(len(self.flushLoggedErrors(InvalidState)), 1)
 
     def test_aloneWithoutDirectory(self) -> None:
         """A gate may have no login side at all: its handler admits logins itself."""
@@ -70,7 +48,7 @@ class LoginTests(GateCase):
         """The handler may choose the subid, at once or later."""
         answer: Deferred[bytes] = Deferred()
         self.handler.answers["loginReceived"] = answer
-        promised = self.service.login(b"alice", SECRET)
+        promised = self.loginOf()
         self.assertNoResult(promised)
         self.assertEqual(list(self.handler.gate.online()), [])
         answer.callback(b"7")
@@ -92,34 +70,34 @@ class LoginTests(GateCase):
     def test_handlerRefuses(self) -> None:
         """A Forbidden of the handler is a no, and no bug."""
         self.handler.answers["loginReceived"] = Forbidden("banned")
-        failure = self.failureResultOf(self.service.login(b"alice", SECRET), Forbidden)
+        failure = self.failureResultOf(self.loginOf(), Forbidden)
         self.assertEqual(str(failure.value), "banned")
         self.assertEqual(list(self.handler.gate.online()), [])
 
     def test_handlerRaises(self) -> None:
         """Anything else that it raises is logged, and a no all the same."""
         self.handler.answers["loginReceived"] = ZeroDivisionError()
-        self.failureResultOf(self.service.login(b"alice", SECRET), Forbidden)
+        self.failureResultOf(self.loginOf(), Forbidden)
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
 
     def test_subidInUse(self) -> None:
         """A subid that is in use is refused, and the login that has it is unharmed."""
         self.handler.answers["loginReceived"] = b"7"
         client = self.connect(self.login())
-        self.failureResultOf(self.service.login(b"alice", bytes(8)), Forbidden)
+        self.failureResultOf(self.loginOf(secret=bytes(8)), Forbidden)
         client.ask(ONE, b"hello")
         self.assertEqual(client.heard(), [b"hello\x01" + ONE])
 
     def test_subidIsNone(self) -> None:
         """What is no subid is refused."""
         self.handler.answers["loginReceived"] = "7"
-        self.failureResultOf(self.service.login(b"alice", SECRET), Forbidden)
+        self.failureResultOf(self.loginOf(), Forbidden)
 
     def test_givenUp(self) -> None:
         """L1: a login that nobody waits for any more is not admitted when it is ready."""
         answer: Deferred[bytes] = Deferred(lambda _: None)
         self.handler.answers["loginReceived"] = answer
-        promised = self.service.login(b"alice", SECRET)
+        promised = self.loginOf()
         promised.addErrback(lambda _: None)
         promised.cancel()
         self.assertEqual(list(self.handler.gate.online()), [])
@@ -568,7 +546,7 @@ class ShutdownTests(GateCase):
         client = self.connect(user)
         client.ask(ONE, b"later:a")
         self.stop()
-        self.failureResultOf(self.service.login(b"bob", SECRET), Forbidden)
+        self.failureResultOf(self.loginOf(b"bob"), GateUnavailable)
         self.assertNotIn(("loginReceived", b"bob"), self.handler.calls)
         late = Client(self.factory)
         late.send(GateClient(user, SECRET, 2).hello)

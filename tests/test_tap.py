@@ -5,29 +5,28 @@ Tests for L{msgserver.tap}: the command line, and how everything is put together
 from __future__ import annotations
 
 import io
+import os
 import shutil
 import sys
 import tempfile
 from pathlib import Path
-from typing import Any
 
-from twisted.application.service import Service
+from twisted.application.service import MultiService, Service
+from twisted.internet.defer import Deferred
 from twisted.internet.testing import MemoryReactorClock
 from twisted.trial.unittest import SynchronousTestCase
 
 import msgserver
-from msgserver import tap
-from msgserver.config import exampleConfig, settings
+from msgserver import processes, tap
+from msgserver.config import exampleConfig
 from msgserver.configfile import Parts, loadConfig
-from msgserver.configvalues import Strings
-from msgserver.handlers import MsgHandler, PasswordLoginHandler
+from msgserver.handlers import MsgHandler
 from msgserver.interfaces import IMsgGate, User
 from msgserver.listening import ListenService
-from msgserver.loginprotocol import LoginLimits
 from msgserver.loginservice import LoginService
-from msgserver.msgprotocol import GateLimits
-from msgserver.msgservice import LifeLimits, MsgService
-from msgserver.sessions import SessionLimits
+from msgserver.msgservice import MsgService
+from msgserver.processes import GateProcesses, Supervised
+from msgserver.remote.door import ControlLinks
 
 LOGIN = """\
 [login]
@@ -39,6 +38,20 @@ GATE = f"""\
 servername = "sample"
 handler = "{__name__}:EchoHandler"
 """
+CONTROL = """\
+[login.control]
+gates.sample = "the key of sample"
+"""
+GATE_LOGIN = """\
+[gate.login]
+key = "the key of sample"
+"""
+THREE = f"""\
+{GATE}processes = 3
+addresses = ["8881-8883"]
+listen = ["tcp:{{port}}"]
+advertise = "gate.example.org:{{port}}"
+{GATE_LOGIN}"""
 
 
 class EchoHandler(MsgHandler):
@@ -47,6 +60,28 @@ class EchoHandler(MsgHandler):
     def requestReceived(self, user: User, content: bytes) -> bytes:
         """See L{IMsgHandler.requestReceived}."""
         return content
+
+
+class Step(Service):
+    """
+    A service that writes down that it is started and stopped.
+
+    @ivar stopped: what its stop waits for.
+    """
+
+    def __init__(self, steps: list[str], title: str) -> None:
+        self._steps = steps
+        self._title = title
+        self.stopped: Deferred[None] = Deferred()
+
+    def startService(self) -> None:
+        """Write it down."""
+        self._steps.append(f"start {self._title}")
+
+    def stopService(self) -> Deferred[None]:
+        """Write it down."""
+        self._steps.append(f"stop {self._title}")
+        return self.stopped
 
 
 class TapTestCase(SynchronousTestCase):
@@ -116,6 +151,44 @@ class OptionsTests(TapTestCase):
             self.assertIn("twistd -n msgserver --config FILE", text)
             self.assertNotIn("\n", text)
 
+    def test_process(self) -> None:
+        """With --process it is that process of the gate, and nothing else."""
+        self.write(LOGIN + CONTROL + THREE)
+        for process in (1, 2, 3):
+            options = tap.Options()
+            options.parseOptions(["-c", self.file, "--process", str(process)])
+            assert options.parts.gate is not None
+            self.assertEqual(options.parts.gate.settings.listen, (f"tcp:{8880 + process}",))
+            self.assertIsNone(options.parts.login)
+
+    def test_noProcess(self) -> None:
+        """A process that there is not is one line, whatever is said instead of its number."""
+        self.write(THREE)
+        for text in (
+            "0",
+            "-1",
+            "+1",
+            "x",
+            "",
+            "1.5",
+            "1_0",
+            "9" * 5000,
+            "\N{ARABIC-INDIC DIGIT ONE}",
+        ):
+            self.assertEqual(
+                self.exits("-c", self.file, "--process", text),
+                f"--process: must be a whole number, 1 or more, not {text!r}",
+            )
+        self.assertEqual(
+            self.exits("-c", self.file, "--process", "4"),
+            f"{self.file}:4: gate.processes: there is no process 4: they are numbered 1 to 3",
+        )
+        self.write(LOGIN)
+        self.assertEqual(
+            self.exits("-c", self.file, "--process", "1"),
+            f"{self.file}: there is no section [gate], and so no process 1 of it",
+        )
+
     def test_printConfig(self) -> None:
         """--print-config needs no file, and looks at none."""
         self.assertEqual(self.exits("--print-config", "--config", "nowhere"), 0)
@@ -132,58 +205,145 @@ class OptionsTests(TapTestCase):
 class MakeServiceTests(TapTestCase):
     """What twistd runs."""
 
+    def setUp(self) -> None:
+        """Leave the limits of this process alone."""
+        super().setUp()
+        self.provided: list[int] = []
+        self.patch(tap, "provideFiles", self.provided.append)
+
     def test_files(self) -> None:
-        """B1: there are files for the connections of both servers."""
-        provided: list[int] = []
-        self.patch(tap, "provideFiles", provided.append)
-        for content in (f"{LOGIN}maxclient = 5\n{GATE}maxclient = 70\n", GATE):
+        """B1: there are files for all connections, but those of a gate's other processes."""
+        login, control = f"{LOGIN}maxclient = 5\n", f"{CONTROL}maxclient = 300\n"
+        for content in (f"{login}{GATE}maxclient = 70\n", GATE, login + control + THREE):
             self.write(content)
-            options = tap.Options()
-            options.parseOptions(["-c", self.file])
-            tap.makeService(options)
-        self.assertEqual(provided, [75, 1024])
+            self.make()
+        self.assertEqual(self.provided, [75, 1024, 305])
+
+    def test_supervised(self) -> None:
+        """With --supervised it stops with its supervisor, before anything else does."""
+        self.write(THREE)
+        plain = [type(service) for service in self.make("--process", "2")]
+        supervised = [type(service) for service in self.make("--process", "2", "--supervised")]
+        self.assertEqual(supervised, [*plain, Supervised])
+        self.assertNotIn(Supervised, plain)
+
+    def test_file(self) -> None:
+        """A gate's processes get the config file whatever their current directory is."""
+        files: list[str] = []
+
+        def make(reactor: object, file: str, *others: object) -> Service:
+            files.append(file)
+            return Service()
+
+        self.patch(processes, "GateProcesses", make)
+        self.write(THREE)
+        self.make()
+        self.file = os.path.relpath(self.file)
+        self.make()
+        self.assertTrue(os.path.isabs(files[0]))
+        self.assertEqual(files[1], files[0])
+
+    def make(self, *arguments: str) -> MultiService:
+        """Make the service of a command line."""
+        options = tap.Options()
+        options.parseOptions(["-c", self.file, *arguments])
+        return tap.makeService(options)
 
 
-class AssembleTests(TapTestCase):
-    """Everything put together, on a reactor in memory."""
+class AssembleTestCase(TapTestCase):
+    """A config file, and what it makes on a reactor in memory."""
 
-    def load(self, content: str) -> Parts:
+    def load(self, content: str, process: int = 0) -> Parts:
         """Make the parts of a file of this content."""
         self.write(content)
         self.reactor = MemoryReactorClock()
-        return loadConfig(self.file, self.reactor)
+        return loadConfig(self.file, self.reactor, process)
 
-    def record(self, *names: str) -> dict[str, tuple[Any, ...]]:
-        """Let these classes of L{tap} make nothing, and give what they are called with."""
-        calls: dict[str, tuple[Any, ...]] = {}
+
+class AssembleTests(AssembleTestCase):
+    """Everything put together."""
+
+    def kinds(self, content: str, process: int = 0) -> list[type]:
+        """Tell what a file of this content is made to."""
+        return [type(each) for each in tap.assemble(self.load(content, process), self.reactor)]
+
+    def steps(self) -> tuple[list[str], dict[str, Step]]:
+        """Make all services L{Step}s; give what they write down, and those that there are."""
+        written: list[str] = []
+        made: dict[str, Step] = {}
 
         def replace(name: str) -> None:
-            def call(*arguments: object, **named: object) -> Service:
-                calls[name] = (*arguments, *named.values())
-                return Service()
+            def make(section: object, *others: object, **named: object) -> Step:
+                title = section if isinstance(section, str) else name
+                made[title] = Step(written, title)
+                return made[title]
 
-            self.patch(tap, name, call)
+            self.patch(tap, name, make)
 
-        for name in names:
+        for name in ("LoginService", "ControlLinks", "MsgService", "ListenService"):
             replace(name)
-        return calls
+        return written, made
+
+    def test_eachTogether(self) -> None:
+        """There is a service for each part of the file, and a port for each that listens."""
+        login, gate = [LoginService, ListenService], [MsgService, ListenService]
+        both = [LoginService, MsgService, ListenService, ListenService]
+        control = [LoginService, ControlLinks, ListenService, ListenService]
+        every = [LoginService, ControlLinks, MsgService, *3 * [ListenService]]
+        for content, kinds in (
+            (LOGIN, login),
+            (GATE, gate),
+            (GATE + GATE_LOGIN, gate),
+            (LOGIN + GATE, both),
+            (LOGIN + CONTROL, control),
+            (LOGIN + CONTROL + GATE, every),
+            (LOGIN + CONTROL + GATE + GATE_LOGIN, every),
+        ):
+            self.assertEqual(self.kinds(content), kinds, content)
+
+    def test_severalProcesses(self) -> None:
+        """The process that is started supervises the gate's, each of which is a gate alone."""
+        everything = LOGIN + CONTROL + THREE
+        self.assertEqual(self.kinds(THREE), [GateProcesses])
+        self.assertEqual(
+            self.kinds(everything),
+            [LoginService, ControlLinks, GateProcesses, ListenService, ListenService],
+        )
+        for process in (1, 2, 3):
+            self.assertEqual(self.kinds(everything, process), [MsgService, ListenService])
 
     def test_order(self) -> None:
-        """B5: ports open last, and close first, since services stop the other way around."""
-        everything = tap.assemble(self.load(LOGIN + GATE), self.reactor)
-        self.assertEqual(
-            [type(service) for service in everything],
-            [LoginService, MsgService, ListenService, ListenService],
-        )
+        """
+        B5: ports open last and close first, and the links to other gates outlive the gate
+        that is here; each service stops when the one before has.
+        """
+        steps, made = self.steps()
+        everything = tap.assemble(self.load(LOGIN + CONTROL + GATE), self.reactor)
+        everything.startService()
+        order = ["LoginService", "ControlLinks", "MsgService", "login", "login.control", "gate"]
+        self.assertEqual(steps, [f"start {title}" for title in order])
+        steps.clear()
+        stopped = everything.stopService()
+        for count, title in enumerate(reversed(order)):
+            self.assertEqual(steps, [f"stop {each}" for each in order[: -count - 2 : -1]])
+            self.assertNoResult(stopped)
+            made[title].stopped.callback(None)
+        self.successResultOf(stopped)
 
-    def test_eitherAlone(self) -> None:
-        """A process may be one of the two servers alone."""
-        for content, kinds in [
-            (LOGIN, [LoginService, ListenService]),
-            (GATE, [MsgService, ListenService]),
-        ]:
-            everything = tap.assemble(self.load(content), self.reactor)
-            self.assertEqual([type(service) for service in everything], kinds)
+    def test_failsToStop(self) -> None:
+        """B5: what fails to stop keeps none of the others from it, and is logged."""
+        steps, made = self.steps()
+        everything = tap.assemble(self.load(LOGIN + GATE), self.reactor)
+        everything.startService()
+        steps.clear()
+        stopped = everything.stopService()
+        made["gate"].stopped.errback(OSError("a port"))
+        made["login"].stopped.callback(None)
+        made["MsgService"].stopped.errback(ValueError("a handler"))
+        self.assertEqual(steps[-1], "stop LoginService")
+        made["LoginService"].stopped.callback(None)
+        self.successResultOf(stopped)
+        self.assertEqual(len(self.flushLoggedErrors(OSError, ValueError)), 2)
 
     def test_gateOpened(self) -> None:
         """The handler meets its gate before anybody can connect."""
@@ -206,92 +366,3 @@ class AssembleTests(TapTestCase):
         self.assertIs(servers[1], servers[2])
         self.assertIs(servers[3], servers[4])
         self.assertIsNot(servers[1], servers[3])
-
-    def test_loginSettings(self) -> None:
-        """Each setting of the login server gets where it belongs."""
-        calls = self.record("LoginService", "LoginFactory", "ListenService")
-        parts = self.load(
-            f'{LOGIN}listen = ["tcp:1"]\nmaxclient = 5\nlogin_timeout = 20\n'
-            "gate_timeout = 7\nmultilogin = true\n"
-        )
-        tap.assemble(parts, self.reactor)
-        handler, *others = calls["LoginService"]
-        self.assertIsInstance(handler, PasswordLoginHandler)
-        self.assertEqual(others, [self.reactor, True, 7.0])
-        _, clock, suites, limits = calls["LoginFactory"]
-        self.assertIs(clock, self.reactor)
-        self.assertEqual([suite.name for suite in suites], ["classic"])
-        self.assertEqual(limits, LoginLimits(maxclient=5, timeout=20.0))
-        section, endpoints, _, isWeak = calls["ListenService"]
-        self.assertEqual((section, isWeak), ("login", True))
-        self.assertEqual([text for text, _ in endpoints], ["tcp:1"])
-
-    def test_gateSettings(self) -> None:
-        """Each setting of the gate gets where it belongs."""
-        calls = self.record("MsgService", "MsgFactory", "ListenService")
-        parts = self.load(
-            GATE.replace("sample", "sampl\N{LATIN SMALL LETTER E WITH ACUTE}")
-            + 'advertise = "a.example:3"\nmaxclient = 6\nnodelay = false\nexpired_number = 7\n'
-            'cache_bytes = 70000\nsessions = "increasing"\nmax_packet = 200\n'
-            "handshake_timeout = 8\nmax_running = 9\nstall_timeout = 10\n"
-            "away_timeout = 11\nkick_timeout = 2\ndrain_timeout = 13\n"
-        )
-        tap.assemble(parts, self.reactor)
-        handler, *others = calls["MsgService"]
-        self.assertIsInstance(handler, EchoHandler)
-        self.assertEqual(
-            others,
-            [
-                b"sampl\xc3\xa9",
-                self.reactor,
-                None,
-                "a.example:3",
-                SessionLimits(
-                    expiredNumber=7,
-                    cacheBytes=70000,
-                    increasing=True,
-                    maxPacket=200,
-                    maxRunning=9,
-                ),
-                LifeLimits(awayTimeout=11.0, kickTimeout=2.0, drainTimeout=13.0),
-            ],
-        )
-        _, clock, limits = calls["MsgFactory"]
-        self.assertIs(clock, self.reactor)
-        self.assertEqual(
-            limits,
-            GateLimits(
-                maxclient=6,
-                handshakeTimeout=8.0,
-                stallTimeout=10.0,
-                maxPacket=200,
-                nodelay=False,
-            ),
-        )
-        self.assertEqual(calls["ListenService"][0], "gate")
-        self.assertEqual(calls["ListenService"][3:], ())
-
-    def test_defaults(self) -> None:
-        """A gate that says nothing advertises nothing (L5), and takes any sessions (S7)."""
-        calls = self.record("MsgService", "MsgFactory")
-        tap.assemble(self.load(GATE), self.reactor)
-        *_, address, sessionLimits, lifeLimits = calls["MsgService"]
-        self.assertIsNone(address)
-        self.assertEqual((sessionLimits, lifeLimits), (SessionLimits(), LifeLimits()))
-        self.assertEqual(calls["MsgFactory"][2], GateLimits())
-
-    def test_together(self) -> None:
-        """In one process, the gate reports to the login server that is here."""
-        calls = self.record("MsgService", "MsgFactory")
-        everything = tap.assemble(self.load(LOGIN + GATE), self.reactor)
-        self.assertIs(calls["MsgService"][3], list(everything)[0])
-
-    def test_suites(self) -> None:
-        """L2, L3: there is a suite for each name that a config may say."""
-        calls = self.record("LoginFactory")
-        for setting in settings():
-            if setting.key == "suites":
-                assert isinstance(setting.kind, Strings)
-                names = list(setting.kind.choices)
-        tap.assemble(self.load(f"{LOGIN}suites = {names}"), self.reactor)
-        self.assertEqual([suite.name for suite in calls["LoginFactory"][2]], names)

@@ -4,6 +4,8 @@ Tests for L{msgserver.testing}: the doubles are as good as what they stand for.
 
 from __future__ import annotations
 
+from typing import Any
+
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import IConsumer, IPushProducer, ITCPTransport
@@ -11,7 +13,7 @@ from twisted.internet.testing import AccumulatingProtocol
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
-from msgserver.interfaces import IGate, ILoginDirectory, Registration
+from msgserver.cluster import GateLoad, IGate, ILoginDirectory, LoginRecord, Registration
 from msgserver.testing import MemoryDirectory, MemoryGate, MemoryTransport
 
 
@@ -101,8 +103,8 @@ class MemoryServicesTests(SynchronousTestCase):
         verifyObject(IGate, gate)
         slow: Deferred[bytes] = Deferred()
         gate.answers = [slow]
-        self.assertIs(gate.login(b"alice", b"secret"), slow)
-        self.assertEqual(self.successResultOf(gate.login(b"bob", b"secret")), b"1")
+        self.assertIs(gate.login(b"alice", b"secret", 7), slow)
+        self.assertEqual(self.successResultOf(gate.login(b"bob", b"secret", 9)), b"1")
         self.assertIsNone(self.successResultOf(gate.kick(b"bob", b"1")))
         self.assertEqual(
             gate.asked,
@@ -112,15 +114,47 @@ class MemoryServicesTests(SynchronousTestCase):
                 ("kick", b"bob", b"1"),
             ],
         )
+        self.assertEqual(gate.epochs, [7, 9])
+
+    def test_gateState(self) -> None:
+        """A gate notes what becomes of it, and tells how many logins it has made."""
+        gate = MemoryGate()
+        self.assertEqual((gate.isDraining, gate.isReplaced), (None, False))
+        self.successResultOf(gate.login(b"alice", b"secret", 1))
+        self.assertEqual(self.successResultOf(gate.load()), GateLoad(logins=1))
+        for isDraining in (True, False):
+            self.assertIsNone(self.successResultOf(gate.setDraining(isDraining)))
+            self.assertIs(gate.isDraining, isDraining)
+        gate.replaced()
+        self.assertTrue(gate.isReplaced)
+
+    def test_gateAnswers(self) -> None:
+        """Every question that has an answer is answered as told."""
+        gate = MemoryGate()
+        answers: list[Deferred[Any]] = [Deferred() for _ in range(4)]
+        gate.answers = list(answers)
+        given: list[Deferred[Any]] = [
+            gate.load(),
+            gate.setDraining(True),
+            gate.kick(b"alice", b"1"),
+            gate.login(b"alice", b"secret", 1),
+        ]
+        for one, other in zip(given, answers, strict=True):
+            self.assertIs(one, other)
 
     def test_directory(self) -> None:
-        """A directory notes what it is told."""
+        """A directory notes what it is told, and answers with what has been superseded."""
         directory, gate = MemoryDirectory(), MemoryGate()
         verifyObject(ILoginDirectory, directory)
-        directory.superseded = [(b"alice", b"1")]
-        registered = directory.register(gate, Registration(b"sample"))
-        self.assertEqual(self.successResultOf(registered), [(b"alice", b"1")])
+        login, superseded = LoginRecord(b"bob", b"2", 2), [LoginRecord(b"alice", b"1", 1)]
+        directory.superseded = superseded
+        registration = Registration(b"sample", logins=(login,))
+        registered = directory.register(gate, lambda: registration)
+        self.assertEqual(self.successResultOf(registered), superseded)
+        self.assertEqual(self.successResultOf(directory.adopt(gate, [login])), superseded)
+        self.successResultOf(directory.draining(gate, True))
         self.successResultOf(directory.loggedOut(gate, b"bob", b"2"))
         self.successResultOf(directory.unregister(gate))
-        self.assertEqual(directory.registrations, [Registration(b"sample")])
+        self.assertEqual(directory.registrations, [registration])
+        self.assertEqual((directory.adopted, directory.drained), ([login], [True]))
         self.assertEqual((directory.ended, directory.unregistered), ([(b"bob", b"2")], [gate]))

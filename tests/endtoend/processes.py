@@ -33,10 +33,12 @@ class Server:
     C{twistd msgserver} with a config of the test's, by the plugin that is installed.
 
     @param folder: an empty one, for the config and the log.
+    @param options: what else is said on the command line.
+    @param ownGroup: it is in a process group of its own, as what a shell starts is.
     @ivar ports: the first port of each section, by the section's name.
     """
 
-    def __init__(self, folder: Path, config: str) -> None:
+    def __init__(self, folder: Path, config: str, *options: str, ownGroup: bool = False) -> None:
         self.folder = folder
         self.ports: dict[str, int] = {}
         file = folder / "msgserver.toml"
@@ -45,8 +47,9 @@ class Server:
         twistd = Path(sys.executable).parent / "twistd"
         with self._log.open("wb") as log:
             self.process = subprocess.Popen(
-                [twistd, "-n", "--pidfile=", "msgserver", "--config", file],
+                [twistd, "-n", "--pidfile=", "msgserver", "--config", file, *options],
                 cwd=ROOT,
+                process_group=0 if ownGroup else None,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

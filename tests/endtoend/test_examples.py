@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+from collections import defaultdict
 from pathlib import Path
 from shutil import rmtree
 from tempfile import mkdtemp
@@ -13,8 +14,10 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from msgserver.errors import Unauthorized
 from msgserver.interfaces import User
-from tests.endtoend.processes import PATIENCE, ROOT, Gate, Server, login, token
+from tests.endtoend.clusters import freePort
+from tests.endtoend.processes import PATIENCE, ROOT, Gate, Server, login, token, waitUntil
 
+PORT = re.compile(r"\b(?:8001|8002|8881|8882|8883)\b")
 LISTEN = re.compile(r"^listen = .*\n", re.M)
 SECTION = re.compile(r"^\[(?:login|gate)\]\n", re.M)
 
@@ -25,23 +28,30 @@ def onFreePorts(name: str) -> str:
     return SECTION.sub(r'\g<0>listen = ["tcp:0:interface=127.0.0.1"]\n', config)
 
 
+def clusterOnFreePorts() -> str:
+    """Give the example of several processes likewise."""
+    ports: defaultdict[str, int] = defaultdict(freePort)
+    config = (ROOT / "examples" / "cluster.toml").read_text()
+    config = config.replace('"8881-8883"', '"8881", "8882", "8883"')
+    return PORT.sub(lambda match: str(ports[match[0]]), config)
+
+
 class ExampleTests(SynchronousTestCase):
-    def serve(self, name: str) -> Server:
+    def serve(self, config: str) -> Server:
         """Run an example's config."""
         folder = Path(mkdtemp())
         self.addCleanup(rmtree, folder)
-        server = Server(folder, onFreePorts(name)).__enter__()
+        server = Server(folder, config).__enter__()
         self.addCleanup(server.__exit__, None, None, None)
         return server
 
     def client(self, server: Server, *options: str) -> subprocess.CompletedProcess[str]:
-        """Run the example client against a server."""
+        """Run the example client against a login server."""
         return subprocess.run(
             [
                 sys.executable,
                 ROOT / "examples" / "client.py",
                 f"--login=tcp:127.0.0.1:{server.ports['login']}",
-                f"--gate=tcp:127.0.0.1:{server.ports['gate']}",
                 *options,
             ],
             capture_output=True,
@@ -49,9 +59,8 @@ class ExampleTests(SynchronousTestCase):
             timeout=PATIENCE,
         )
 
-    def test_client(self) -> None:
-        """The client loses its connection in the middle, and gets its answer all the same."""
-        told = self.client(self.serve("msgserver.toml"))
+    def assertTold(self, told: subprocess.CompletedProcess[str]) -> None:
+        """See the client lose its connection in the middle, and get its answer all the same."""
         self.assertEqual((told.returncode, told.stderr), (0, ""))
         self.assertEqual(
             [re.sub(r"^[\d.]+ s  |(?<=login )\S+$", "", line) for line in told.stdout.splitlines()],
@@ -66,9 +75,20 @@ class ExampleTests(SynchronousTestCase):
             ],
         )
 
+    def test_client(self) -> None:
+        """The client is where its option says that the gate is."""
+        server = self.serve(onFreePorts("msgserver.toml"))
+        self.assertTold(self.client(server, f"--gate=tcp:127.0.0.1:{server.ports['gate']}"))
+
+    def test_cluster(self) -> None:
+        """The same client goes where the login server of cluster.toml sends it (L5)."""
+        server = self.serve(clusterOnFreePorts())
+        waitUntil(lambda: "has registered" in server.log, "a gate registers")
+        self.assertTold(self.client(server))
+
     def test_clientIsRefused(self) -> None:
         """A wrong password, or nobody there, is one line and an exit status of 1."""
-        server = self.serve("msgserver.toml")
+        server = self.serve(onFreePorts("msgserver.toml"))
         told = self.client(server, "--password=wrong")
         self.assertEqual((told.returncode, told.stdout), (1, ""))
         self.assertEqual(told.stderr, "alice was refused: 401 Unauthorized\n")
@@ -79,7 +99,7 @@ class ExampleTests(SynchronousTestCase):
 
     def test_slow(self) -> None:
         """slow.toml serves every way to answer; echo.py is served by the same config."""
-        server = self.serve("slow.toml")
+        server = self.serve(onFreePorts("slow.toml"))
         self.assertRaises(Unauthorized, login, server.ports["login"], token("alice", "wrong"))
         admitted = login(server.ports["login"], token("alice", "password"))
         user = User(b"alice", admitted.subid, b"sample")

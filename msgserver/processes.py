@@ -1,0 +1,251 @@
+"""
+A gate of several processes: the one that supervises, and what each of the others does for it.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from collections.abc import Callable
+from math import ceil
+from typing import Any
+
+from twisted.application.reactors import getReactorTypes
+from twisted.application.service import Service
+from twisted.internet.abstract import FileDescriptor
+from twisted.internet.defer import Deferred
+from twisted.internet.error import ReactorNotRunning
+from twisted.internet.fdesc import readFromFD, setNonBlocking
+from twisted.internet.interfaces import IDelayedCall, IProcessTransport, IReactorProcess
+from twisted.internet.protocol import ProcessProtocol
+from twisted.internet.task import deferLater
+from twisted.logger import Logger, LogLevel
+from twisted.python.failure import Failure
+from twisted.runner.procmon import LoggingProtocol, ProcessMonitor
+from zope.interface import Interface, implementer
+
+_TWIST = (
+    'import os, runpy; hasattr(os, "setsid") and os.setsid();'
+    ' runpy.run_module("twisted", run_name="__main__", alter_sys=True)'
+)
+"""
+Is twist, away from the supervisor's terminal, whose Ctrl-C is not for it: from the beginning on,
+since it takes a while to get to any code of ours. Not twistd: twist stays in the foreground, and
+needs no pid file.
+"""
+
+_STARTING = 5
+"""Seconds that a process lives at least if there is nothing wrong with its config."""
+
+_LONGEST_WAIT = 10
+"""Seconds until a process that ends again and again is started anew, at most."""
+
+_LOOK = 0.05
+"""Seconds from one look at whether all have ended to the next."""
+
+_LAST_WORDS = 1.0
+"""Seconds that a process is listened to once it is dead."""
+
+_LONGEST_LINE = 65536
+"""Bytes of a line after which it is logged though it has no end yet, about."""
+
+_TIME = re.compile(rb"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d[+-]\d{4} ")
+"""What the lines of a process's log begin with, and those of this one's, too."""
+
+
+class GateProcesses(Service):
+    """
+    Runs the processes of a gate, and starts those anew that end.
+
+    What they log is logged here. They stop when this process does, however it ends.
+
+    @param file: the config file.
+    @param count: how many.
+    @param stopTime: seconds that one may take to stop before it is killed.
+    """
+
+    def __init__(self, reactor: Any, file: str, count: int, stopTime: float) -> None:
+        self._clock = reactor
+        self._monitor = ProcessMonitor(_Spawner(reactor))
+        self._monitor.threshold = _STARTING
+        self._monitor.maxRestartDelay = _LONGEST_WAIT
+        self._monitor.killTime = ceil(stopTime)
+        twist = [sys.executable, "-c", _TWIST, f"--reactor={_nameOf(reactor)}"]
+        log = ["--log-format=text", "--log-level=debug"]
+        for process in range(1, count + 1):
+            options = ["--config", file, "--process", str(process), "--supervised"]
+            # Where the config was read, and its handlers found: twistd may go elsewhere.
+            self._monitor.addProcess(
+                f"gate {process}",
+                [*twist, *log, "msgserver", *options],
+                env=dict(os.environ),
+                cwd=os.getcwd(),
+            )
+
+    def startService(self) -> None:
+        """Start the processes."""
+        Service.startService(self)
+        self._monitor.startService()
+
+    def stopService(self) -> Deferred[None]:
+        """Stop the processes, each in good order (B5), and wait for their end."""
+        Service.stopService(self)
+        self._monitor.stopService()
+        return Deferred.fromCoroutine(self._allEnded())
+
+    async def _allEnded(self) -> None:
+        while self._monitor.protocols:
+            await deferLater(self._clock, _LOOK)
+
+
+@implementer(IReactorProcess)
+class _Spawner:
+    """The reactor as the monitor sees it: with a L{_Relay} between each process and itself."""
+
+    def __init__(self, reactor: Any) -> None:
+        self._reactor = reactor
+
+    def __conform__(self, interface: type[Interface]) -> object:
+        """Be what the reactor is, such as a clock."""
+        return interface(self._reactor)
+
+    def spawnProcess(
+        self, processProtocol: Any, *arguments: Any, **options: Any
+    ) -> IProcessTransport:
+        """See L{IReactorProcess.spawnProcess}."""
+        relay = _Relay(self._reactor, processProtocol)
+        process: IProcessTransport = self._reactor.spawnProcess(relay, *arguments, **options)
+        return process
+
+
+class _Relay(ProcessProtocol):
+    """
+    Logs what a process says, and that it ends; the rest is the monitor's affair.
+
+    The monitor's own protocol would write each time twice, stop at a long line, and wait for
+    the end of whatever the process has started and left behind.
+
+    @param monitored: that protocol.
+    """
+
+    log = Logger()
+    transport: Any
+
+    def __init__(self, clock: Any, monitored: LoggingProtocol) -> None:
+        self._clock = clock
+        self._monitored = monitored
+        self._begun: dict[int, bytes] = {}
+        self._ending: IDelayedCall | None = None
+
+    def connectionMade(self) -> None:
+        """Tell which process it is."""
+        self._monitored.makeConnection(self.transport)
+        self.log.info("[{name}] is process {pid}", name=self._name, pid=self.transport.pid)
+
+    def childDataReceived(self, childFD: int, data: bytes) -> None:
+        """Log whole lines."""
+        *lines, begun = (self._begun.get(childFD, b"") + data).split(b"\n")
+        if len(begun) > _LONGEST_LINE:
+            lines.append(begun)
+            begun = b""
+        self._begun[childFD] = begun
+        for line in lines:
+            self._say(line)
+
+    def processExited(self, reason: Failure) -> None:
+        """Wait for its last words, but not for those of what it has left behind."""
+        self._ending = self._clock.callLater(_LAST_WORDS, self._ended, reason)
+
+    def processEnded(self, reason: Failure) -> None:
+        """Take note that everything is said."""
+        if self._ending is not None and self._ending.active():
+            self._ending.cancel()
+            self._ended(reason)
+
+    def _ended(self, reason: Failure) -> None:
+        for begun in self._begun.values():
+            self._say(begun)
+        self._begun.clear()
+        isWanted = not self._monitored.service.running
+        self.log.emit(
+            LogLevel.info if isWanted else LogLevel.warn,
+            "[{name}] has ended: {end}",
+            name=self._name,
+            end=_endOf(reason.value),
+        )
+        self._monitored.processEnded(reason)
+
+    @property
+    def _name(self) -> str:
+        return self._monitored.name
+
+    def _say(self, line: bytes) -> None:
+        if line:
+            text = _TIME.sub(b"", line, count=1).decode(errors="backslashreplace")
+            self.log.info("[{name}] {text}", name=self._name, text=text)
+
+
+class Supervised(Service):
+    """
+    Makes a process stop with its supervisor.
+
+    The supervisor stops it by SIGTERM. Where it cannot, since it was killed itself, its end of
+    our standard input closes.
+
+    @param stdin: the descriptor to watch.
+    """
+
+    log = Logger()
+
+    def __init__(self, reactor: Any, stdin: int = 0) -> None:
+        self._reactor = reactor
+        self._stdin = stdin
+
+    def startService(self) -> None:
+        """Watch standard input."""
+        Service.startService(self)
+        lifeline = _Lifeline(self._reactor, self._stdin, self._supervisorLost)
+        FileDescriptor.startReading(lifeline)
+
+    def _supervisorLost(self) -> None:
+        if self.running:
+            self.log.warn("the supervisor is gone: stopping")
+            try:
+                self._reactor.stop()
+            except ReactorNotRunning:
+                pass  # A signal was first.
+
+
+class _Lifeline(FileDescriptor):
+    """A pipe in which nothing is ever said, but whose end is noticed."""
+
+    def __init__(self, reactor: Any, descriptor: int, lost: Callable[[], None]) -> None:
+        FileDescriptor.__init__(self, reactor)
+        setNonBlocking(descriptor)
+        self._descriptor = descriptor
+        self._lost = lost
+
+    def fileno(self) -> int:
+        return self._descriptor
+
+    def doRead(self) -> Any:
+        return readFromFD(self._descriptor, lambda data: None)
+
+    def connectionLost(self, reason: Failure) -> None:
+        FileDescriptor.connectionLost(self, reason)
+        self._lost()
+
+
+def _nameOf(reactor: object) -> str:
+    """Tell what twist calls the reactor that twistd was told to take."""
+    for each in getReactorTypes():
+        if getattr(each, "moduleName", None) == type(reactor).__module__:
+            return str(each.shortName)
+    return "default"
+
+
+def _endOf(error: Any) -> str:
+    if error.signal is not None:
+        return f"signal {error.signal}"
+    return f"exit status {error.exitCode}"

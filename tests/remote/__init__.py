@@ -1,0 +1,3 @@
+"""
+Tests for L{msgserver.remote}: the control link, in memory.
+"""

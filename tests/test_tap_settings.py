@@ -1,0 +1,227 @@
+"""
+Tests for L{msgserver.tap}: what a config file says gets to where it belongs.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from attrs import evolve
+from twisted.application.service import Service
+
+from msgserver import processes, tap
+from msgserver.config import settings
+from msgserver.configvalues import Strings
+from msgserver.handlers import PasswordLoginHandler
+from msgserver.loginprotocol import LoginLimits
+from msgserver.msgprotocol import GateLimits
+from msgserver.msgservice import LifeLimits
+from msgserver.remote.link import LinkTimes
+from msgserver.remote.servers import GateKey, LoginServers
+from msgserver.sessions import SessionLimits
+from tests.test_tap import (
+    CONTROL,
+    GATE,
+    GATE_LOGIN,
+    LOGIN,
+    THREE,
+    AssembleTestCase,
+    EchoHandler,
+)
+
+
+class SettingsTests(AssembleTestCase):
+    """Each section's settings."""
+
+    def record(self, *names: str) -> dict[str, tuple[Any, ...]]:
+        """Let these classes of L{tap} make nothing, and give what they are called with."""
+        calls: dict[str, tuple[Any, ...]] = {}
+
+        def replace(name: str) -> None:
+            def call(*arguments: object, **named: object) -> Service:
+                calls[name] = (*arguments, *named.values())
+                return Service()
+
+            self.patch(tap, name, call)
+
+        for name in names:
+            replace(name)
+        return calls
+
+    def test_loginSettings(self) -> None:
+        """Each setting of the login server gets where it belongs."""
+        calls = self.record("LoginService", "LoginFactory", "ListenService")
+        parts = self.load(
+            f'{LOGIN}listen = ["tcp:1"]\nmaxclient = 5\nlogin_timeout = 20\n'
+            "gate_timeout = 7\nmultilogin = true\nsticky = true\n"
+        )
+        tap.assemble(parts, self.reactor)
+        handler, *others = calls["LoginService"]
+        self.assertIsInstance(handler, PasswordLoginHandler)
+        self.assertEqual(others, [self.reactor, True, 7.0, True])
+        _, clock, suites, limits = calls["LoginFactory"]
+        self.assertIs(clock, self.reactor)
+        self.assertEqual([suite.name for suite in suites], ["classic"])
+        self.assertEqual(limits, LoginLimits(maxclient=5, timeout=20.0))
+        section, endpoints, _, isWeak = calls["ListenService"]
+        self.assertEqual((section, isWeak), ("login", True))
+        self.assertEqual([text for text, _ in endpoints], ["tcp:1"])
+
+    def test_gateSettings(self) -> None:
+        """Each setting of the gate gets where it belongs."""
+        calls = self.record("MsgService", "MsgFactory", "ListenService")
+        parts = self.load(
+            GATE.replace("sample", "sampl\N{LATIN SMALL LETTER E WITH ACUTE}")
+            + 'advertise = "a.example:3"\nmaxclient = 6\nnodelay = false\nexpired_number = 7\n'
+            'cache_bytes = 70000\nsessions = "increasing"\nmax_packet = 200\n'
+            "handshake_timeout = 8\nmax_running = 9\nstall_timeout = 10\n"
+            "away_timeout = 11\nkick_timeout = 2\ndrain_timeout = 13\nweight = 14\n"
+        )
+        tap.assemble(parts, self.reactor)
+        handler, *others = calls["MsgService"]
+        self.assertIsInstance(handler, EchoHandler)
+        self.assertEqual(
+            others,
+            [
+                b"sampl\xc3\xa9",
+                self.reactor,
+                None,
+                "a.example:3",
+                SessionLimits(
+                    expiredNumber=7,
+                    cacheBytes=70000,
+                    increasing=True,
+                    maxPacket=200,
+                    maxRunning=9,
+                ),
+                LifeLimits(awayTimeout=11.0, kickTimeout=2.0, drainTimeout=13.0),
+                14,
+            ],
+        )
+        _, clock, limits = calls["MsgFactory"]
+        self.assertIs(clock, self.reactor)
+        self.assertEqual(
+            limits,
+            GateLimits(
+                maxclient=6,
+                handshakeTimeout=8.0,
+                stallTimeout=10.0,
+                maxPacket=200,
+                nodelay=False,
+            ),
+        )
+        self.assertEqual(calls["ListenService"][0], "gate")
+        self.assertEqual(calls["ListenService"][3:], ())
+
+    def test_defaults(self) -> None:
+        """A gate that says nothing advertises nothing (L5), and takes any sessions (S7)."""
+        calls = self.record("MsgService", "MsgFactory")
+        tap.assemble(self.load(GATE), self.reactor)
+        *_, address, sessionLimits, lifeLimits, weight = calls["MsgService"]
+        self.assertEqual((address, weight), (None, 1))
+        self.assertEqual((sessionLimits, lifeLimits), (SessionLimits(), LifeLimits()))
+        self.assertEqual(calls["MsgFactory"][2], GateLimits())
+
+    def test_together(self) -> None:
+        """In one process, the gate reports to the login server that is here."""
+        calls = self.record("MsgService", "MsgFactory")
+        everything = tap.assemble(self.load(LOGIN + GATE), self.reactor)
+        self.assertIs(calls["MsgService"][3], list(everything)[0])
+
+    def test_controlSettings(self) -> None:
+        """Each setting of the login server's end of the link gets where it belongs."""
+        calls = self.record(
+            "LoginService",
+            "ControlRealm",
+            "Keys",
+            "ControlFactory",
+            "ControlLinks",
+            "ListenService",
+        )
+        parts = self.load(
+            f"{LOGIN}gate_timeout = 7\n{CONTROL}"
+            'gates."\N{LATIN SMALL LETTER E WITH ACUTE}" = "the key of another"\n'
+            'operator_key = "the key of operators"\nlisten = ["tcp:3:interface=127.0.0.1"]\n'
+            "maxclient = 5\nhandshake_timeout = 6\nping_interval = 8\nping_timeout = 9\n"
+        )
+        logins, links, *_ = tap.assemble(parts, self.reactor)
+        times = LinkTimes(proof=6.0, pingInterval=8.0, answer=9.0)
+        self.assertEqual(calls["ControlRealm"], (logins, logins, self.reactor, times, 7.0))
+        (keys,) = calls["Keys"]
+        self.assertEqual(
+            keys,
+            {
+                b"gate sample": b"the key of sample",
+                b"gate \xc3\xa9": b"the key of another",
+                b"operator": b"the key of operators",
+            },
+        )
+        *_, clock, maxclient, factoryTimes = calls["ControlFactory"]
+        self.assertIs(clock, self.reactor)
+        self.assertEqual((maxclient, factoryTimes), (5, times))
+        section, endpoints, _, hasTLS = calls["ListenService"]
+        self.assertEqual((section, hasTLS), ("login.control", False))
+        self.assertEqual([text for text, _ in endpoints], ["tcp:3:interface=127.0.0.1"])
+
+    def test_controlTLS(self) -> None:
+        """A port that has TLS around it, as its section says, is said to have it."""
+        calls = self.record("ListenService")
+        parts = self.load(LOGIN + CONTROL)
+        assert parts.control is not None
+        settings = evolve(parts.control.settings, certificate="of this end.pem")
+        control = evolve(parts.control, settings=settings)
+        tap.assemble(evolve(parts, control=control), self.reactor)
+        self.assertEqual(calls["ListenService"][::3], ("login.control", True))
+
+    def test_noOperators(self) -> None:
+        """Without a key for them there are no operators: not even any with an empty key."""
+        calls = self.record("Keys", "ControlFactory", "ControlLinks")
+        tap.assemble(self.load(LOGIN + CONTROL), self.reactor)
+        self.assertEqual(calls["Keys"], ({b"gate sample": b"the key of sample"},))
+
+    def test_gateLoginSettings(self) -> None:
+        """Each setting of the gate's end of the link gets where it belongs."""
+        calls = self.record("LoginServers", "MsgService", "MsgFactory")
+        parts = self.load(
+            f'{GATE}{GATE_LOGIN}servers = ["tcp:a:1", "unix:/b"]\n'
+            "ping_interval = 8\nping_timeout = 9\nretry_delay = 10\n"
+        )
+        tap.assemble(parts, self.reactor)
+        key, servers, *others = calls["LoginServers"]
+        self.assertEqual(key, GateKey(b"gate sample", b"the key of sample"))
+        self.assertEqual([text for text, _ in servers], ["tcp:a:1", "unix:/b"])
+        times = LinkTimes(proof=9.0, pingInterval=8.0, answer=9.0)
+        self.assertEqual(others, [self.reactor, times, 10.0])
+
+    def test_directories(self) -> None:
+        """A gate reports to where [gate.login] says, though there is a login server here."""
+        calls = self.record("MsgService", "MsgFactory")
+        for content in (GATE + GATE_LOGIN, LOGIN + CONTROL + GATE + GATE_LOGIN):
+            tap.assemble(self.load(content), self.reactor)
+            self.assertIsInstance(calls["MsgService"][3], LoginServers)
+
+    def test_processesSettings(self) -> None:
+        """Processes that are stopped have the time for what a shutdown may take (B5)."""
+        calls: list[tuple[object, ...]] = []
+
+        def make(*arguments: object) -> Service:
+            calls.append(arguments)
+            return Service()
+
+        self.patch(processes, "GateProcesses", make)
+        gate = THREE.replace("[gate]", "[gate]\ndrain_timeout = 100\nkick_timeout = 3")
+        parts = self.load(f"{gate}ping_timeout = 1000\n")
+        tap.assemble(parts, self.reactor, "/a/file")
+        ((*others, stopTime),) = calls
+        self.assertEqual(others, [self.reactor, "/a/file", 3])
+        self.assertEqual(stopTime, 2 * 100 + 3 + 1000 + 5)
+
+    def test_suites(self) -> None:
+        """L2, L3: there is a suite for each name that a config may say."""
+        calls = self.record("LoginFactory")
+        for setting in settings():
+            if setting.key == "suites":
+                assert isinstance(setting.kind, Strings)
+                names = list(setting.kind.choices)
+        tap.assemble(self.load(f"{LOGIN}suites = {names}"), self.reactor)
+        self.assertEqual([suite.name for suite in calls["LoginFactory"][2]], names)
