@@ -17,7 +17,8 @@ From the wire up, each part knowing only those before it:
 - L{msgserver.deadlines}, L{msgserver.limits}, L{msgserver.later}, L{msgserver.closing}:
   time-outs and bounds
 - L{msgserver.loginprotocol}, L{msgserver.msgprotocol}: the wire on a transport
-- L{msgserver.directory}, L{msgserver.loginservice}: the login server
+- L{msgserver.directory}, L{msgserver.gatecalls}, L{msgserver.operations},
+  L{msgserver.loginservice}: the login server
 - L{msgserver.answering}, L{msgserver.msgservice}, L{msgserver.msggate}: the gate
 - L{msgserver.remote}: the link between them, where they are processes of their own
 - L{msgserver.handlers}, L{msgserver.passwords}: ready-made parts for the user's side

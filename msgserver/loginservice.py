@@ -5,47 +5,23 @@ The login server: which gates there are, who is logged in where, one login at a 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 from twisted.application.service import Service
-from twisted.internet.defer import (
-    CancelledError,
-    Deferred,
-    TimeoutError,
-    gatherResults,
-    succeed,
-)
+from twisted.internet.defer import CancelledError, Deferred, succeed
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from zope.interface import implementer
 
-from msgserver.cluster import (
-    GateLoad,
-    GateReport,
-    IGate,
-    ILoginDirectory,
-    IOperations,
-    LoginRecord,
-    LoginReport,
-    Registration,
-)
+from msgserver.cluster import IGate, ILoginDirectory, LoginRecord, Registration
 from msgserver.directory import Directory, Member, Place
-from msgserver.errors import (
-    Forbidden,
-    GateUnavailable,
-    NotAcceptable,
-    Refused,
-    Unauthorized,
-    UserNotFound,
-)
+from msgserver.errors import Forbidden, GateUnavailable, NotAcceptable, Refused, Unauthorized
+from msgserver.gatecalls import GateCalls
 from msgserver.interfaces import Account, Admission, ILoginHandler, ILogins
 from msgserver.later import asked
-
-_EPOCHS = 1_000_000
-"""How many logins a second may begin, for long, before their epochs run ahead of the clock."""
+from msgserver.operations import Operations
 
 
-@implementer(ILogins, ILoginDirectory, IOperations)
+@implementer(ILogins, ILoginDirectory)
 class LoginService(Service):
     """
     Runs logins, and keeps the directory that gates report to.
@@ -55,6 +31,7 @@ class LoginService(Service):
     @param gateTimeout: seconds that a gate may take over a login or a kick.
     @param sticky: where several gates share a server name, a user who logs in again goes to
         the one of the login before, rather than to the one that is least full.
+    @ivar operations: what it does for operators.
     """
 
     log = Logger()
@@ -70,9 +47,10 @@ class LoginService(Service):
         self._handler = handler
         self._clock = clock
         self._multilogin = multilogin
-        self._gateTimeout = gateTimeout
         self._sticky = sticky
         self._directory = Directory(multilogin)
+        self._calls = GateCalls(self._directory, clock, gateTimeout)
+        self.operations = Operations(self._directory, self._calls)
         self._underWay: set[bytes] = set()
 
     # ILogins
@@ -116,90 +94,55 @@ class LoginService(Service):
 
     async def _admit(self, account: Account, secret: bytes, peer: str) -> Admission:
         uid, server = account.uid, account.server
-        if not any(self._directory.group(server)):
-            raise Forbidden(f"no gate is named {server!r}")
         earlier = list(self._directory.placesOf(uid))
         home = earlier[-1].member.gate if earlier and self._sticky else None
-        if not self._directory.candidates(server, home, self._clock.seconds()):
-            # Where there is no login to come, the earlier one is not to go.
-            raise Forbidden(f"no gate that is named {server!r} takes logins")
-        if not self._multilogin:
+        candidates = self._candidates(server, home)
+        if earlier and not self._multilogin:
             for place in earlier:
-                await self._kick(place)
+                await self._calls.kick(place)
                 # Done or not: a gate that could not be reached is told when it registers.
                 self._directory.forget(place.member.gate, uid, place.record.subid)
-        for member in self._directory.candidates(server, home, self._clock.seconds()):
-            try:
-                record = await self._ask(member, uid, secret)
-            except (GateUnavailable, TimeoutError) as error:
-                # Which it is, gone or slow, does not matter: there may be another.
-                self.log.warn("{gate}: no login: {error}", gate=member.name, error=error)
-            except Refused as refusal:
-                self.log.info(
-                    "{account} is refused by {gate}: {refusal}",
-                    account=account,
-                    gate=member.name,
-                    refusal=refusal,
-                )
-                raise Forbidden("the gate refused") from refusal
-            else:
-                if self._adopt(member.gate, [record]):
-                    await self._kick(Place(member, record))
-                    raise Forbidden("a newer login has come in by another login server")
-                self.log.info(
-                    "{account} logged in at {gate} from {peer}",
-                    account=account,
-                    gate=member.name,
-                    peer=peer,
-                )
-                return Admission(record.subid, member.address)
-        raise Forbidden(f"no gate that is named {server!r} takes logins")
-
-    async def _ask(self, member: Member, uid: bytes, secret: bytes) -> LoginRecord:
-        # Above all that there have been, wherever the clock was set to meanwhile.
-        epoch = max(int(self._clock.seconds() * _EPOCHS), self._directory.lastEpoch + 1)
-        self._directory.lastEpoch = epoch
-        member.asked += 1
-        try:
-            subid = await self._inTime(member, member.gate.login, uid, secret, epoch)
-        finally:
-            member.asked -= 1
-        return LoginRecord(uid, subid, epoch)
-
-    def _kick(self, place: Place) -> Deferred[bool]:
-        """Kick a login, and tell whether its gate has done so in time; cancelled, it fails."""
-        return Deferred.fromCoroutine(self._kicked(place))
-
-    async def _kicked(self, place: Place) -> bool:
-        member, record = place.member, place.record
-        try:
-            await self._inTime(member, member.gate.kick, record.uid, record.subid)
-        except (GateUnavailable, TimeoutError) as error:
-            # A new login goes ahead: one gate that is away must not lock the user out.
-            self.log.warn(
-                "could not kick {uid} at {gate}: {error}",
-                uid=record.uid,
+            candidates = self._candidates(server, home)
+        for member in candidates:
+            record = await self._logInAt(member, account, secret)
+            if record is None:
+                continue
+            if self._adopt(member.gate, [record]):
+                await self._calls.kick(Place(member, record))
+                raise Forbidden("a newer login has come in by another login server")
+            self.log.info(
+                "{account} logged in at {gate} from {peer}",
+                account=account,
                 gate=member.name,
-                error=error,
+                peer=peer,
             )
-        except CancelledError:
-            raise
-        except Exception:
-            self.log.failure("a gate failed to kick {uid}", uid=record.uid)
-        else:
-            self._directory.forget(member.gate, record.uid, record.subid)
-            return True
-        return False
+            return Admission(record.subid, member.address)
+        raise Forbidden(f"no gate that is named {server!r} answers")
 
-    async def _inTime(
-        self, member: Member, question: Callable[..., Deferred[Any]], *arguments: object
-    ) -> Any:
+    def _candidates(self, server: bytes, home: IGate | None) -> list[Member]:
+        """Give the gates that may take a login, the best first; refuse it if there is none."""
+        if not any(self._directory.group(server)):
+            raise Forbidden(f"no gate is named {server!r}")
+        candidates = self._directory.candidates(server, home, self._clock.seconds())
+        if not candidates:
+            raise Forbidden(f"no gate that is named {server!r} takes logins")
+        return candidates
+
+    async def _logInAt(self, member: Member, account: Account, secret: bytes) -> LoginRecord | None:
+        """Have a gate admit a login; None where it is away, or slow, and another may do so."""
         try:
-            return await asked(question, *arguments).addTimeout(self._gateTimeout, self._clock)
-        except TimeoutError:
-            # Whether it is frozen or busy: while there are others, those are asked first.
-            member.lateUntil = self._clock.seconds() + self._gateTimeout
-            raise
+            return await self._calls.logIn(member, account.uid, secret)
+        except GateUnavailable as error:
+            self.log.warn("{gate}: no login: {error}", gate=member.name, error=error)
+            return None
+        except Refused as refusal:
+            self.log.info(
+                "{account} is refused by {gate}: {refusal}",
+                account=account,
+                gate=member.name,
+                refusal=refusal,
+            )
+            raise Forbidden("the gate refused") from refusal
 
     # ILoginDirectory
 
@@ -236,75 +179,10 @@ class LoginService(Service):
     def _adopt(self, gate: IGate, logins: Sequence[LoginRecord]) -> Sequence[LoginRecord]:
         superseded, outdated = self._directory.adopt(gate, logins)
         for place in outdated:
-            self._kick(place)
+            self._calls.kick(place)
         return superseded
 
     def loggedOut(self, gate: IGate, uid: bytes, subid: bytes) -> Deferred[None]:
         """See L{ILoginDirectory.loggedOut}."""
         self._directory.forget(gate, uid, subid)
         return succeed(None)
-
-    # IOperations
-
-    def gates(self) -> Deferred[list[GateReport]]:
-        """See L{IOperations.gates}."""
-        members = self._directory.members()
-        reports = [Deferred.fromCoroutine(self._report(member)) for member in members]
-        return gatherResults(reports, consumeErrors=True)
-
-    async def _report(self, member: Member) -> GateReport:
-        load: GateLoad | None
-        try:
-            load = await self._inTime(member, member.gate.load)
-        except (GateUnavailable, TimeoutError):
-            load = None
-        return GateReport(
-            member.name,
-            member.servername,
-            member.address,
-            member.weight,
-            member.isDraining,
-            len(member.places),
-            load,
-        )
-
-    def users(self, uid: bytes | None = None) -> list[LoginReport]:
-        """See L{IOperations.users}."""
-        directory = self._directory
-        return list(map(_reportOf, directory.places() if uid is None else directory.placesOf(uid)))
-
-    def kick(self, uid: bytes, subid: bytes | None = None) -> Deferred[list[LoginReport]]:
-        """See L{IOperations.kick}."""
-        return Deferred.fromCoroutine(self._kickAll(uid, subid))
-
-    async def _kickAll(self, uid: bytes, subid: bytes | None) -> list[LoginReport]:
-        places = [
-            place
-            for place in self._directory.placesOf(uid)
-            if subid is None or place.record.subid == subid
-        ]
-        if not places:
-            raise UserNotFound("no such login")
-        reports = list(map(_reportOf, places))
-        kicks = [self._kick(place) for place in places]
-        kicked: list[bool] = await gatherResults(kicks, consumeErrors=True)
-        if not all(kicked):
-            raise GateUnavailable("a gate did not answer in time: try again")
-        return reports
-
-    def setDraining(self, gate: str, isDraining: bool) -> Deferred[GateReport]:
-        """See L{IOperations.setDraining}."""
-        return Deferred.fromCoroutine(self._setDraining(gate, isDraining))
-
-    async def _setDraining(self, gate: str, isDraining: bool) -> GateReport:
-        member = self._directory.named(gate)
-        try:
-            await self._inTime(member, member.gate.setDraining, isDraining)
-        except TimeoutError:
-            raise GateUnavailable(f"{member.name} did not answer in time") from None
-        return await self._report(member)
-
-
-def _reportOf(place: Place) -> LoginReport:
-    record = place.record
-    return LoginReport(record.uid, record.subid, place.member.name, record.epoch / _EPOCHS)

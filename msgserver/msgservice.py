@@ -90,9 +90,7 @@ class MsgService(Service):
         self._randomBytes = randomBytes
         self._answering = Answering(handler, clock, self._forgotten)
         self._logins = Logins(sessionLimits or SessionLimits(), self._answering)
-        self._away: Deadlines[Login] = Deadlines(
-            clock, self._limits.awayTimeout, self._awayTooLong
-        )
+        self._away: Deadlines[Login] = Deadlines(clock, self._limits.awayTimeout, self._awayTooLong)
         self._kicks: dict[User, list[Deferred[None]]] = {}
         self._connections: set[Connection] = set()
         self._onClosed: Deferred[None] | None = None

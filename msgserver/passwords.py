@@ -29,9 +29,7 @@ UNKNOWN = f"{_SCHEME}${_COST}${_BLOCK_SIZE}${_PARALLELISM}$AAAAAAAAAAAAAAAAAAAAA
 def hashPassword(password: bytes) -> str:
     """Make what may be stored of a password: C{scrypt$n$r$p$base64(salt)$base64(hash)}."""
     salt = urandom(_SALT_SIZE)
-    digest = scrypt(
-        password, salt=salt, n=_COST, r=_BLOCK_SIZE, p=_PARALLELISM, dklen=_HASH_SIZE
-    )
+    digest = scrypt(password, salt=salt, n=_COST, r=_BLOCK_SIZE, p=_PARALLELISM, dklen=_HASH_SIZE)
     parameters = f"{_SCHEME}${_COST}${_BLOCK_SIZE}${_PARALLELISM}"
     return f"{parameters}${encode64(salt).decode()}${encode64(digest).decode()}"
 

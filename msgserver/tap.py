@@ -211,7 +211,7 @@ def _makeControl(
     keys = {identityOf(name.encode()): key.encode() for name, key in settings.gates.items()}
     if settings.operatorKey:
         keys[OPERATOR] = settings.operatorKey.encode()
-    realm = ControlRealm(logins, logins, reactor, times, part.settings.gateTimeout)
+    realm = ControlRealm(logins, logins.operations, reactor, times, part.settings.gateTimeout)
     return ControlFactory(realm, Keys(keys), reactor, settings.maxclient, times)
 
 

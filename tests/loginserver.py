@@ -132,7 +132,7 @@ class LoginServerCase(SynchronousTestCase):
 
     def assertAt(self, *places: tuple[str, bytes], uid: bytes = b"alice") -> None:
         """See where a uid is logged in: at which gates, by which subids."""
-        reports = self.service.users(uid)
+        reports = self.service.operations.users(uid)
         self.assertEqual([(report.gate, report.subid) for report in reports], list(places))
 
 

@@ -55,7 +55,9 @@ ALLOWED = {
     # The login side.
     "loginprotocol": BELOW_PROTOCOLS,
     "directory": "errors cluster",
-    "loginservice": f"{BELOW_PROTOCOLS} cluster directory",
+    "gatecalls": f"errors {HELPERS} cluster directory",
+    "operations": "errors cluster directory gatecalls",
+    "loginservice": f"{BELOW_PROTOCOLS} cluster directory gatecalls operations",
     # The gate's side.
     "msgprotocol": f"{BELOW_PROTOCOLS} sessions",
     "answering": f"{BELOW_PROTOCOLS} sessions",

@@ -28,8 +28,9 @@ class LoginTests(LoginServerCase):
 
     def test_interfaces(self) -> None:
         """The service is what protocols, gates and operators take it for."""
-        for interface in (ILogins, ILoginDirectory, IOperations):
+        for interface in (ILogins, ILoginDirectory):
             verifyObject(interface, self.service)
+        verifyObject(IOperations, self.service.operations)
 
     def test_order(self) -> None:
         """L4: authenticate, kick at the old gate, log in at the new, each when the one before

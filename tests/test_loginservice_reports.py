@@ -140,7 +140,7 @@ class RegisterTests(ReportCase):
         self.successResultOf(self.service.draining(self.gate, True))
         self.loggedOut(self.gate, b"alice", b"1")
         self.unregister(self.gate)
-        self.assertEqual([report.uid for report in self.service.users()], [b"alice"])
+        self.assertEqual([report.uid for report in self.service.operations.users()], [b"alice"])
         self.loggedIn()
         self.assertEqual(successor.asked, [("kick", b"alice", b"1"), ("login", b"alice", SECRET)])
 

@@ -1,5 +1,5 @@
 """
-Tests for L{msgserver.loginservice}: what it does for operators (L{IOperations}).
+Tests for L{msgserver.operations}: what a login server does for operators.
 """
 
 from __future__ import annotations
@@ -42,6 +42,7 @@ class OperationsCase(LoginServerCase):
     def setUp(self) -> None:
         """Make them, at a time that is worth telling."""
         super().setUp()
+        self.operations = self.service.operations
         self.clock.rightNow = LATER
         self.west, self.other = DrainingGate(self.service), DrainingGate(self.service)
         self.register(self.west, b"sample", address="west:8888", weight=2)
@@ -62,7 +63,7 @@ class GatesTests(OperationsCase):
         self.successResultOf(self.service.draining(self.gate, True))
         self.other.answers = [succeed(GateLoad(3, 2, 1))]
         self.assertEqual(
-            self.successResultOf(self.service.gates()),
+            self.successResultOf(self.operations.gates()),
             [
                 GateReport("other", b"other", None, 1, False, 2, GateLoad(3, 2, 1)),
                 GateReport(SAMPLE, b"sample", "192.0.2.9:8888", 1, True, 0, GateLoad()),
@@ -74,7 +75,7 @@ class GatesTests(OperationsCase):
         """Where there is none there is nothing to tell."""
         for gate in (self.gate, self.west, self.other):
             self.service.unregister(gate)
-        self.assertEqual(self.successResultOf(self.service.gates()), [])
+        self.assertEqual(self.successResultOf(self.operations.gates()), [])
 
     def test_noAnswer(self) -> None:
         """One that does not answer in time, or is away, has no load; all are asked at once."""
@@ -82,7 +83,7 @@ class GatesTests(OperationsCase):
         self.other.answers = [Deferred(letGo.append)]
         self.west.answers = [Deferred(letGo.append)]
         self.gate.answers = [fail(GateUnavailable("away"))]
-        told = self.service.gates()
+        told = self.operations.gates()
         self.clock.advance(4.9)
         self.assertNoResult(told)
         self.clock.advance(0.1)
@@ -92,7 +93,7 @@ class GatesTests(OperationsCase):
     def test_isLate(self) -> None:
         """One that did not answer in time is asked for logins last, as after any question."""
         self.west.answers = [Deferred()]
-        told = self.service.gates()
+        told = self.operations.gates()
         self.clock.advance(5)
         self.successResultOf(told)
         for uid in (b"a", b"b"):
@@ -103,7 +104,7 @@ class GatesTests(OperationsCase):
         """An operator who no longer waits leaves nothing behind, and nothing unhandled."""
         for gate in (self.gate, self.west, self.other):
             gate.answers = [Deferred()]
-        told = self.service.gates()
+        told = self.operations.gates()
         told.cancel()
         self.failureResultOf(told)
         collect()
@@ -120,7 +121,7 @@ class UsersTests(OperationsCase):
         self.loggedIn(b"other", b"alice")
         self.adopt(self.gate, LoginRecord(b"carol", b"7", 12_500_000))
         self.assertEqual(
-            self.service.users(),
+            self.operations.users(),
             [
                 LoginReport(b"alice", b"2", "other", LATER + 1.5),
                 LoginReport(b"bob", b"1", "other", LATER),
@@ -133,9 +134,9 @@ class UsersTests(OperationsCase):
         self.loggedIn(b"other", b"alice")
         self.loggedIn(b"other", b"bob")
         self.assertEqual(
-            self.service.users(b"alice"), [LoginReport(b"alice", b"1", "other", LATER)]
+            self.operations.users(b"alice"), [LoginReport(b"alice", b"1", "other", LATER)]
         )
-        self.assertEqual(self.service.users(b"carol"), [])
+        self.assertEqual(self.operations.users(b"carol"), [])
 
 
 class KickTests(OperationsCase):
@@ -159,70 +160,70 @@ class KickTests(OperationsCase):
 
     def test_all(self) -> None:
         """U4: all logins of the uid are kicked, by their subids, and nobody else's."""
-        ended = self.successResultOf(self.service.kick(b"alice"))
+        ended = self.successResultOf(self.operations.kick(b"alice"))
         self.assertEqual(ended, [self.seven, self.eight, self.nine])
         self.assertEqual(kicked(self.gate), [(b"alice", b"7")])
         self.assertEqual(kicked(self.other), [(b"alice", b"8"), (b"alice", b"9")])
-        self.assertEqual([report.uid for report in self.service.users()], [b"bob"])
+        self.assertEqual([report.uid for report in self.operations.users()], [b"bob"])
 
     def test_one(self) -> None:
         """U4: or one alone, where its subid is given."""
-        self.assertEqual(self.successResultOf(self.service.kick(b"alice", b"8")), [self.eight])
+        self.assertEqual(self.successResultOf(self.operations.kick(b"alice", b"8")), [self.eight])
         self.assertEqual((kicked(self.gate), kicked(self.other)), ([], [(b"alice", b"8")]))
-        self.assertEqual(self.service.users(b"alice"), [self.seven, self.nine])
+        self.assertEqual(self.operations.users(b"alice"), [self.seven, self.nine])
 
     def test_waits(self) -> None:
         """U3: it is done when every gate says so; they are asked at once."""
         first: Deferred[None] = Deferred()
         second: Deferred[None] = Deferred()
         self.gate.answers, self.other.answers = [first], [second]
-        ended = self.service.kick(b"alice")
+        ended = self.operations.kick(b"alice")
         self.assertEqual(len(kicked(self.other)), 2)
         second.callback(None)
         self.assertNoResult(ended)
-        self.assertEqual(self.service.users(b"alice"), [self.seven])
+        self.assertEqual(self.operations.users(b"alice"), [self.seven])
         first.callback(None)
         self.assertEqual(len(self.successResultOf(ended)), 3)
 
     def test_unknown(self) -> None:
         """A uid or a subid that is not logged in is an answer of its own; no gate is asked."""
         for uid, subid in ((b"carol", None), (b"alice", b"1"), (b"bob", b"7")):
-            self.assertFails(self.service.kick(uid, subid), UserNotFound, "no such login")
+            self.assertFails(self.operations.kick(uid, subid), UserNotFound, "no such login")
         self.assertEqual((self.gate.asked, self.other.asked), ([], []))
 
     def test_gateAway(self) -> None:
         """What could not be kicked is told, and still listed, so that it can be tried again."""
         self.gate.answers = [fail(GateUnavailable("away"))]
-        self.assertFails(self.service.kick(b"alice"), GateUnavailable, "try again")
-        self.assertEqual(self.service.users(b"alice"), [self.seven])
-        self.assertEqual(self.successResultOf(self.service.kick(b"alice")), [self.seven])
+        self.assertFails(self.operations.kick(b"alice"), GateUnavailable, "try again")
+        self.assertEqual(self.operations.users(b"alice"), [self.seven])
+        self.assertEqual(self.successResultOf(self.operations.kick(b"alice")), [self.seven])
 
     def test_late(self) -> None:
         """So it is where a gate does not answer in time."""
         self.other.answers = [Deferred()]
-        ended = self.service.kick(b"alice", b"9")
+        ended = self.operations.kick(b"alice", b"9")
         self.clock.advance(4.9)
         self.assertNoResult(ended)
         self.clock.advance(0.1)
         self.assertFails(ended, GateUnavailable, "try again")
-        self.assertIn(self.nine, self.service.users())
+        self.assertIn(self.nine, self.operations.users())
 
     def test_fails(self) -> None:
         """And where a gate fails in an unexpected way, which is logged."""
         for error in (KeyError("a bug"), Forbidden("no kick here")):
             self.gate.answers = [fail(error)]
-            self.assertFails(self.service.kick(b"alice", b"7"), GateUnavailable, "try again")
+            self.assertFails(self.operations.kick(b"alice", b"7"), GateUnavailable, "try again")
             self.assertEqual([each.value for each in self.flushLoggedErrors()], [error])
 
     def test_givenUp(self) -> None:
         """An operator who no longer waits leaves nothing behind, and nothing unhandled."""
         self.gate.answers, self.other.answers = [Deferred()], [Deferred(), Deferred()]
-        ended = self.service.kick(b"alice")
+        ended = self.operations.kick(b"alice")
         ended.cancel()
         self.failureResultOf(ended)
         collect()
         self.assertEqual(self.flushLoggedErrors(), [])
-        self.assertEqual(len(self.service.users(b"alice")), 3)
+        self.assertEqual(len(self.operations.users(b"alice")), 3)
 
 
 class DrainTests(OperationsCase):
@@ -230,7 +231,7 @@ class DrainTests(OperationsCase):
 
     def test_drain(self) -> None:
         """The gate is told, and its report says so; logins go elsewhere until it is undone."""
-        report = self.successResultOf(self.service.setDraining("sample@west:8888", True))
+        report = self.successResultOf(self.operations.setDraining("sample@west:8888", True))
         self.assertEqual(
             report,
             GateReport("sample@west:8888", b"sample", "west:8888", 2, True, 0, GateLoad()),
@@ -240,7 +241,7 @@ class DrainTests(OperationsCase):
         for uid in (b"a", b"b"):
             self.loggedIn(uid=uid)
         self.assertEqual(self.west.asked, [])
-        report = self.successResultOf(self.service.setDraining("sample@west:8888", False))
+        report = self.successResultOf(self.operations.setDraining("sample@west:8888", False))
         self.assertEqual((report.isDraining, self.west.isDraining), (False, False))
         self.loggedIn(uid=b"c")
         self.assertEqual(len(self.west.asked), 1)
@@ -249,20 +250,21 @@ class DrainTests(OperationsCase):
         """Its address will do, and its server name where no other has it."""
         for name, gate in (("west:8888", self.west), ("other", self.other)):
             self.assertEqual(
-                self.successResultOf(self.service.setDraining(name, True)).isDraining, True
+                self.successResultOf(self.operations.setDraining(name, True)).isDraining,
+                True,
             )
             self.assertIs(gate.isDraining, True)
 
     def test_unknown(self) -> None:
         """A name that is no gate's, or several's, is an answer of its own; no gate is told."""
         for name, why in (("nowhere", "nowhere"), ("sample", "name one of them"), ("", "no gate")):
-            self.assertFails(self.service.setDraining(name, True), UserNotFound, why)
+            self.assertFails(self.operations.setDraining(name, True), UserNotFound, why)
         self.assertEqual([self.gate.isDraining, self.west.isDraining], [None, None])
 
     def test_late(self) -> None:
         """A gate that does not answer in time may or may not have heard it."""
         self.other.answers = [Deferred()]
-        drained = self.service.setDraining("other", True)
+        drained = self.operations.setDraining("other", True)
         self.clock.advance(4.9)
         self.assertNoResult(drained)
         self.clock.advance(0.1)
@@ -271,12 +273,14 @@ class DrainTests(OperationsCase):
     def test_away(self) -> None:
         """One that is away is told of as such."""
         self.other.answers = [fail(GateUnavailable("the link is lost"))]
-        self.assertFails(self.service.setDraining("other", True), GateUnavailable, "link is lost")
+        self.assertFails(
+            self.operations.setDraining("other", True), GateUnavailable, "link is lost"
+        )
 
     def test_noLoad(self) -> None:
         """One that does as told, but is slow to tell its load, is told of without."""
         self.other.answers = [succeed(None), Deferred()]
-        drained = self.service.setDraining("other", True)
+        drained = self.operations.setDraining("other", True)
         self.clock.advance(5)
         self.assertEqual(
             self.successResultOf(drained),

@@ -69,6 +69,8 @@ class Step(Service):
     @ivar stopped: what its stop waits for.
     """
 
+    operations = None
+
     def __init__(self, steps: list[str], title: str) -> None:
         self._steps = steps
         self._title = title

@@ -30,6 +30,16 @@ from tests.test_tap import (
 )
 
 
+class Nothing(Service):
+    """
+    What is made where nothing is.
+
+    @ivar operations: as those of a login service.
+    """
+
+    operations = "operations"
+
+
 class SettingsTests(AssembleTestCase):
     """Each section's settings."""
 
@@ -40,7 +50,7 @@ class SettingsTests(AssembleTestCase):
         def replace(name: str) -> None:
             def call(*arguments: object, **named: object) -> Service:
                 calls[name] = (*arguments, *named.values())
-                return Service()
+                return Nothing()
 
             self.patch(tap, name, call)
 
@@ -146,7 +156,7 @@ class SettingsTests(AssembleTestCase):
         )
         logins, links, *_ = tap.assemble(parts, self.reactor)
         times = LinkTimes(proof=6.0, pingInterval=8.0, answer=9.0)
-        self.assertEqual(calls["ControlRealm"], (logins, logins, self.reactor, times, 7.0))
+        self.assertEqual(calls["ControlRealm"], (logins, "operations", self.reactor, times, 7.0))
         (keys,) = calls["Keys"]
         self.assertEqual(
             keys,

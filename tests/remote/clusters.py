@@ -48,7 +48,7 @@ class LoginServer:
         handler.authentication = lambda token: Account(*token.split(b" ", 1))
         clock = self._case.clock
         service = LoginService(handler, clock, self._multilogin, GATE_TIMEOUT)
-        realm = ControlRealm(service, service, clock, TIMES, GATE_TIMEOUT)
+        realm = ControlRealm(service, service.operations, clock, TIMES, GATE_TIMEOUT)
         self.service = service
         self.factory = ControlFactory(realm, Keys(KEYS), clock, 100, TIMES)
 
@@ -63,7 +63,7 @@ class LoginServer:
     def logins(self) -> list[tuple[bytes, bytes, str]]:
         """Tell whom it knows: uid, subid and gate, in order."""
         assert self.service is not None
-        return sorted((each.uid, each.subid, each.gate) for each in self.service.users())
+        return sorted((each.uid, each.subid, each.gate) for each in self.service.operations.users())
 
 
 @define(eq=False)

@@ -173,7 +173,7 @@ class OneServerTests(ClusterCase):
         """Draining is told of, and is known again after a restart of the login server."""
         service = self.servers[0].service
         assert service is not None
-        self.resultOf(service.setDraining(A, True))
+        self.resultOf(service.operations.setDraining(A, True))
         for _ in range(2):
             for uid in (b"alice", b"bob"):
                 self.loggedIn(uid)

@@ -97,15 +97,15 @@ class PlayTests(ClusterCase):
         if server.service is None:
             return
         uid = self.random.choice(UIDS)
-        self.wanted |= {report.subid for report in server.service.users(uid)}
-        self.forgive(server.service.kick(uid))
+        self.wanted |= {report.subid for report in server.service.operations.users(uid)}
+        self.forgive(server.service.operations.kick(uid))
 
     def stepDrain(self) -> None:
         """Have a gate drain, or take logins again."""
         server = self.random.choice(self.servers)
         if server.service is not None:
             name = self.random.choice(self.gates).name
-            self.forgive(server.service.setDraining(name, self.random.random() < 0.3))
+            self.forgive(server.service.operations.setDraining(name, self.random.random() < 0.3))
 
     def forgive(self, command: Deferred[Any]) -> None:
         """Let a command fail where it may."""
