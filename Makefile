@@ -5,7 +5,7 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 INSTALLED = $(VENV)/installed
 INSTALLED_DEV = $(VENV)/installed-dev
-PURE = msgserver/wire/*,msgserver/sessions.py,msgserver/kept.py,msgserver/current.py
+PURE = msgserver/wire/*,msgserver/sessions.py,msgserver/kept.py,msgserver/current.py,msgserver/directory.py
 
 .DEFAULT_GOAL = help
 .PHONY: help run run-cluster demo test check bench-logins clean

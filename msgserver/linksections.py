@@ -125,5 +125,9 @@ class Operator(LoginServers):
 
     timeout: float = field(
         default=10.0,
-        metadata=about(Seconds(), "How long a command may take, connecting included.", "seconds"),
+        metadata=about(
+            Seconds(),
+            "How long a login server may take to be connected to, and over each answer.",
+            "seconds",
+        ),
     )

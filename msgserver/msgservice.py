@@ -232,7 +232,12 @@ class MsgService(Service):
 
     def replaced(self) -> None:
         """See L{IGate.replaced}."""
-        self.log.error("another gate has registered as {name}", name=self.servername)
+        self.log.error(
+            "another gate has registered as {name} at {address}: each gate of a name needs an"
+            " advertise of its own",
+            name=self.servername,
+            address=self._address,
+        )
 
     # IMsgConnections
 

@@ -270,7 +270,7 @@ class CommandsTests(FolderTestCase):
 
     def _try(self, line: str, place: str) -> None:
         """Run a line, or what comes nearest to it where it would not end, or takes long."""
-        if match := re.fullmatch(r"make (\w+)", line):
+        if match := re.fullmatch(r"make ([\w-]+)", line):
             # Not even by make -n: it runs lines that call make, and so this very test.
             self.assertRegex((ROOT / "Makefile").read_text(), rf"(?m)^{match[1]}:.* ## ", place)
         elif line in ("python3 -m venv venv", "venv/bin/pip install ."):

@@ -13,7 +13,7 @@ from __future__ import annotations
 import hmac
 from collections.abc import Mapping
 from os import urandom
-from typing import Any
+from typing import Any, NoReturn
 
 from attrs import field, frozen
 from twisted.application.service import Service
@@ -271,12 +271,17 @@ async def enter(
     @raise GateUnavailable: it is no login server, or it went away, or took too long.
     @raise Exception: as the endpoint does.
     """
-    broker: Any = await endpoint.connect(_PeerFactory()).addTimeout(times.proof, clock)
+    broker: Any = await endpoint.connect(_PeerFactory()).addTimeout(times.proof, clock, _timedOut)
     try:
         return await _enter(broker, identity, key, clock, times, randomBytes)
     except BaseException:
         broker.transport.abortConnection()
         raise
+
+
+def _timedOut(result: object, timeout: float) -> NoReturn:
+    # Endpoints differ in what they fail with when they are cancelled.
+    raise GateUnavailable(f"no connection within {timeout:g} seconds")
 
 
 async def _enter(

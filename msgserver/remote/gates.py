@@ -109,6 +109,8 @@ class GateDesk(Served):
         """
         if self._gate is not None:
             raise InvalidState("this gate has registered already")
+        if weight < 1:
+            raise InvalidState("a gate's weight is 1 or more")
         self._gate = RemoteGate(self._link, end, self._gateTimeout)
         registration = Registration(self._servername, address, weight, isDraining, GateLoad(*load))
         self._directory.register(self._gate, lambda: registration)

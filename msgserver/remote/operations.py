@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from twisted.internet.defer import CancelledError
 from twisted.internet.interfaces import IReactorTime, IStreamClientEndpoint
 from twisted.spread import pb
 
@@ -42,17 +43,20 @@ class RemoteOperations:
 
         @param servers: each one's endpoint string, and its endpoint.
         @raise Unauthorized: it does not know the key.
-        @raise GateUnavailable: none is there; the text says why, a line for each.
+        @raise GateUnavailable: none is there. The text says why, a line for each that was tried;
+            so it does for L{Unauthorized}.
         """
         reasons = []
         for text, endpoint in servers:
             try:
                 return cls(*await enter(endpoint, OPERATOR, key, clock, times))
-            except Unauthorized as refusal:
-                raise Unauthorized(f"{text}: {refusal}") from None
+            except CancelledError:
+                raise
             except Exception as error:
                 # Endpoints fail with what they like.
                 reasons.append(f"{text}: {error}")
+                if isinstance(error, Unauthorized):
+                    raise Unauthorized("\n".join(reasons)) from None
         raise GateUnavailable("\n".join(reasons))
 
     async def gates(self) -> list[GateReport]:

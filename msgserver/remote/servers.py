@@ -11,6 +11,7 @@ from attrs import astuple, field, frozen
 from twisted.application.internet import ClientService, backoffPolicy
 from twisted.internet.defer import CancelledError, Deferred, DeferredList, TimeoutError, succeed
 from twisted.internet.interfaces import IReactorTime, IStreamClientEndpoint
+from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from twisted.spread import pb
 from zope.interface import implementer
@@ -65,7 +66,7 @@ class LoginServers:
         longest = retryDelay - jitter
         policy = backoffPolicy(min(0.1, longest), longest, jitter=lambda: random() * jitter)
         self._servers = [
-            _LoginServer(key, text, endpoint, clock, times, policy, self._admitted)
+            _LoginServer(key, text, endpoint, clock, times, policy, retryDelay, self._admitted)
             for text, endpoint in servers
         ]
 
@@ -131,6 +132,7 @@ class _LoginServer:
         clock: IReactorTime,
         times: LinkTimes,
         retryPolicy: Callable[[int], float],
+        retryDelay: float,
         admitted: Callable[[_LoginServer, LoginRecord], None],
     ) -> None:
         self._key = key
@@ -139,8 +141,10 @@ class _LoginServer:
         self._clock = clock
         self._times = times
         self._retryPolicy = retryPolicy
+        self._retryDelay = retryDelay
         self._tellOthers = admitted
         self._registered: tuple[Link, pb.RemoteReference] | None = None
+        self._isReplaced = False
         # While the logins of a moment ago are being told: which of them have ended.
         self._ended: set[tuple[bytes, bytes]] | None = None
 
@@ -190,6 +194,10 @@ class _LoginServer:
             self._gate.kick(login.uid, login.subid)
 
     async def _attempt(self) -> Connected:
+        if self._isReplaced:
+            # Two gates that are configured alike take turns, but not at once.
+            self._isReplaced = False
+            await deferLater(self._clock, self._retryDelay)
         try:
             return await self._register()
         except Unauthorized as refusal:
@@ -222,7 +230,7 @@ class _LoginServer:
         registering = link.call(
             desk,
             "register",
-            GateEnd(self._gate, link, self._clock, self._admitted),
+            GateEnd(self._gate, link, self._clock, self._admitted, self._replaced),
             registration.address,
             registration.weight,
             registration.isDraining,
@@ -230,7 +238,7 @@ class _LoginServer:
         )
         # What happens from here on it is told behind that, in between the pages of what there was.
         self._registered = link, desk
-        link.broker.lost.addCallback(self._lost)
+        link.broker.lost.addCallback(self._lost, link)
         try:
             await registering
             link.watch(desk)
@@ -241,13 +249,17 @@ class _LoginServer:
         finally:
             self._ended = None
 
-    def _lost(self, _: None) -> None:
-        if self._registered is not None:
+    def _lost(self, _: None, link: Link) -> None:
+        if self._registered is not None and self._registered[0] is link:
             self._registered = None
             _log.warn("{server} is away", server=self._text)
 
     def _admitted(self, login: LoginRecord) -> None:
         self._tellOthers(self, login)
+
+    def _replaced(self) -> None:
+        self._isReplaced = True
+        self._gate.replaced()
 
 
 class GateEnd(Served):
@@ -255,6 +267,7 @@ class GateEnd(Served):
     What a login server may call.
 
     @param admitted: called with each login that it has asked for and got.
+    @param replaced: called where another gate has taken the place of this one.
     """
 
     def __init__(
@@ -263,11 +276,13 @@ class GateEnd(Served):
         link: Link,
         clock: IReactorTime,
         admitted: Callable[[LoginRecord], None],
+        replaced: Callable[[], None],
     ) -> None:
         self._gate = gate
         self._link = link
         self._clock = clock
         self._admitted = admitted
+        self._replaced = replaced
 
     async def remote_login(self, uid: bytes, secret: bytes, epoch: int, seconds: float) -> bytes:
         """
@@ -301,7 +316,7 @@ class GateEnd(Served):
 
     def remote_replaced(self) -> None:
         """See L{IGate.replaced}."""
-        self._gate.replaced()
+        self._replaced()
 
     def remote_ping(self) -> None:
         """Answer: the process is alive."""

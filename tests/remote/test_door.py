@@ -334,6 +334,17 @@ class OtherServersTests(LinkCase):
         """Where the endpoint fails, so does it."""
         self.assertFails(self.enter(), ConnectionRefusedError)
 
+    def test_noConnection(self) -> None:
+        """One that cannot be connected to in time is given up, and said in our own words."""
+        connecting: Deferred[Any] = Deferred(lambda _: connecting.errback(ValueError("odd words")))
+        self.patch(self.place, "connect", lambda factory: connecting)
+        entering = self.enter()
+        self.wait(TIMES.proof - 0.25)
+        self.assertNoResult(entering)
+        self.wait(0.25)
+        self.assertFails(entering, GateUnavailable, f"no connection within {TIMES.proof:g} seconds")
+        self.assertQuiet()
+
     def test_silent(self) -> None:
         """Who says nothing is let go of after C{answer} seconds."""
         self.listen(None)

@@ -46,10 +46,10 @@ class GateCase(ControlCase):
         self.link, self.desk = self.entered()
         self.resultOf(self.register(self.link, self.desk))
 
-    def register(self, link: Link, desk: pb.RemoteReference) -> Deferred[Any]:
+    def register(self, link: Link, desk: pb.RemoteReference, weight: int = 3) -> Deferred[Any]:
         """Register the gate."""
-        end = GateEnd(self.memory, link, self.clock, self.admitted.append)
-        return link.call(desk, "register", end, "192.0.2.9:8888", 3, True, (4, 5, 6))
+        end = GateEnd(self.memory, link, self.clock, self.admitted.append, self.memory.replaced)
+        return link.call(desk, "register", end, "192.0.2.9:8888", weight, True, (4, 5, 6))
 
     @property
     def gate(self) -> IGate:
@@ -254,6 +254,15 @@ class DeskTests(GateCase):
         )
         self.assertEqual(len(self.directory.registrations), 1)
         self.resultOf(self.call("loggedOut", b"alice", b"1"))
+
+    def test_weight(self) -> None:
+        """A weight by which no login could be weighed is refused."""
+        for weight in (0, -1):
+            link, desk = self.entered()
+            self.assertFails(
+                self.register(link, desk, weight), InvalidState, "a gate's weight is 1 or more"
+            )
+        self.assertEqual(len(self.directory.registrations), 1)
 
     def test_notRegistered(self) -> None:
         """Before that, nothing else is taken from it."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 from typing import Any
 
 from twisted.cred.portal import IRealm
-from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.defer import CancelledError, Deferred, fail, succeed
 from twisted.internet.error import ConnectionRefusedError
 from zope.interface import implementer
 
@@ -221,6 +221,28 @@ class ConnectTests(OperationsCase):
             "tcp:two: nobody there who speaks Perspective Broker",
         )
         self.assertTrue(frozen.wire.client.disconnected)
+
+    def test_wrongKeyAfterNone(self) -> None:
+        """A wrong key at the second does not hide that the first was not there."""
+        away = self.makePlace()
+        self.assertFails(
+            self.connect(("away", away), ("here", self.place), key=KEY),
+            Unauthorized,
+            f"away: {ConnectionRefusedError()}\nhere: unknown, or a wrong key",
+        )
+
+    def test_cancelled(self) -> None:
+        """Cancelling it tries no other, and leaves no connection."""
+        self.place.hold()
+        other = self.makePlace()
+        other.factory = self.factory
+        connecting = self.connect(("here", self.place), ("other", other))
+        self.turn()
+        connecting.cancel()
+        self.turn()
+        self.failureResultOf(connecting, CancelledError)
+        self.assertEqual(other.attempts, [])
+        self.assertTrue(self.place.wire.client.disconnected)
 
     def test_nowhere(self) -> None:
         """Where there is none to ask, there is none."""

@@ -284,12 +284,21 @@ class RegisterTests(ServersCase):
         self.assertEqual(len(self.directory.registrations), 1)
 
     def test_replaced(self) -> None:
-        """A gate that another has taken the place of is told, and registers anew."""
+        """
+        A gate that another has taken the place of is told, and registers anew; not at once,
+        since the other one may do the same.
+        """
         self.register()
-        self.directory.gate.replaced()
+        for count in (1, 2):
+            self.directory.gate.replaced()
+            self.wait(RETRY)
+            self.assertTrue(self.gate.isReplaced)
+            self.assertEqual(len(self.directory.registrations), count)
+            self.wait(RETRY)
+            self.assertEqual(len(self.directory.registrations), count + 1)
+        self.place.cut()
         self.wait(RETRY)
-        self.assertTrue(self.gate.isReplaced)
-        self.assertEqual(len(self.directory.registrations), 2)
+        self.assertEqual(len(self.directory.registrations), 4)
 
 
 class AdoptTests(ServersCase):
