@@ -77,6 +77,13 @@ class GatesTests(OperationsCase):
             self.service.unregister(gate)
         self.assertEqual(self.successResultOf(self.operations.gates()), [])
 
+    def test_fails(self) -> None:
+        """One that fails in an unexpected way is told of without its load, and logged."""
+        self.gate.answers = [fail(KeyError("a bug"))]
+        reports = self.successResultOf(self.operations.gates())
+        self.assertEqual([report.load for report in reports], [GateLoad(), None, GateLoad()])
+        self.assertEqual(len(self.flushLoggedErrors(KeyError)), 1)
+
     def test_noAnswer(self) -> None:
         """One that does not answer in time, or is away, has no load; all are asked at once."""
         letGo: list[object] = []

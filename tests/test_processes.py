@@ -188,14 +188,18 @@ class StartingTests(GateProcessesTestCase):
             self.reactor.advance(0.1)
             self.assertEqual(self.startedSince(), ["3"])
             process = self.started[-1]
+            # Just not long enough.
+            self.reactor.advance(4.9)
         # All is forgiven to one that runs.
-        self.reactor.advance(5)
+        self.reactor.advance(0.1)
         process.end(exitCode=1)
         self.reactor.advance(0)
-        self.started[-1:] = self.reactor.processes[-1:]
-        self.reactor.processes[-1].end(exitCode=1)
-        self.reactor.advance(1)
-        self.assertEqual(len(self.startedSince()), 2)
+        self.assertEqual(self.startedSince(), ["3"])
+        self.started[-1].end(exitCode=1)
+        self.reactor.advance(0.9)
+        self.assertEqual(self.startedSince(), [])
+        self.reactor.advance(0.1)
+        self.assertEqual(self.startedSince(), ["3"])
 
     def test_cannotStart(self) -> None:
         """Where the system starts no process, that is logged, and tried again."""
@@ -214,12 +218,15 @@ class StartingTests(GateProcessesTestCase):
         holds its ends of the pipes.
         """
         self.reactor.advance(5)
+        self.started[0].say(b"good night")
         self.started[0].exit(signal=9)
         self.reactor.advance(1)
         self.reactor.advance(0)
         self.assertEqual(self.startedSince(), ["1"])
         self.assertIn("warn [gate 1] has ended: signal 9", self.logged())
-        # When those are closed at last, that is about nobody.
+        # What is still said is logged, and when those are closed that is about nobody.
+        self.started[0].say(b"gone\n")
+        self.assertEqual(self.logged()[-1], "info [gate 1] gone")
         self.started[0].close()
         self.reactor.advance(3600)
         self.assertEqual((self.startedSince(), self.logged()), ([], []))
