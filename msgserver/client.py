@@ -115,7 +115,8 @@ class MsgClient:
     refused with L{Unauthorized}, or a handshake with L{BadRequest}.
 
     A login outlives broken connections, but its gate may have died, and the login server know
-    another: where attempt after attempt has not reached the gate, a new login is taken. Only
+    another: where attempt after attempt has not reached the address that the login gave (L5), a
+    new login is taken. Only
     when there is one does the old login end; while the login server is out of reach as well,
     or says no, nothing is given up. Where the gate is alive, and out of reach of this client
     alone, the new login still costs what was under way at the old: its outcome is unknown.
@@ -133,7 +134,8 @@ class MsgClient:
         half of the gate's C{expired_number}, and fewer where twice as many responses are
         larger than its C{cache_bytes}: else a request may run again (S7).
     @param loginAfter: how many attempts in a row must not have reached the gate before a new
-        login is taken: there was no connection, or no verdict on it. 1 or more.
+        login is taken, where logins give addresses: there was no connection, or no verdict on
+        it. 1 or more.
     """
 
     _log = Logger()
@@ -244,11 +246,18 @@ class MsgClient:
             try:
                 return await self._shakeHands()
             except Exception as error:
-                if self._ended is not None or self._outOfReach < self._loginAfter:
+                if not self._isLoginDue():
                     raise
                 self._log.info("out of reach, taking a new login: {error!r}", error=error)
         await self._logIn()
         return await self._shakeHands()
+
+    def _isLoginDue(self) -> bool:
+        loggedIn = self._login.loggedIn
+        # Without an address, another login would lead to the same gate.
+        leadsElsewhere = loggedIn is not None and loggedIn.address is not None
+        isOutOfReach = self._outOfReach >= self._loginAfter
+        return leadsElsewhere and isOutOfReach and self._ended is None
 
     async def _logIn(self) -> None:
         try:

@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
+from attrs import evolve
 from twisted.internet.address import IPv4Address
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.error import (
@@ -20,6 +21,7 @@ from twisted.internet.testing import MemoryReactorClock
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
+from msgserver import client
 from msgserver.client import RETRY_POLICY, MsgClient
 from msgserver.clientlogin import LoggedIn
 from msgserver.errors import (
@@ -315,6 +317,24 @@ class AddressTests(SynchronousTestCase):
 
 class OutOfReachTests(MsgClientTestCase):
     """When the gate's silence has a new login taken, and when the login is kept."""
+
+    def setUp(self) -> None:
+        """Have logins tell where the gate is."""
+        super().setUp()
+        self.patch(client, "HostnameEndpoint", lambda reactor, host, port: self.network)
+        self.logins = [
+            lambda: succeed(evolve(FIRST, address="one.example.org:8888")),
+            lambda: succeed(evolve(SECOND, address="two.example.org:8888")),
+        ]
+
+    def test_noAddress(self) -> None:
+        """Where there is one gate alone, another login would gain nothing."""
+        self.logins[0] = lambda: succeed(FIRST)
+        sent = self.sent()
+        for _ in range(10):
+            self.connect().lose()
+        self.assertEqual(len(self.logins), 1)
+        self.assertKept(sent, 12)
 
     def attempts(self, number: int) -> None:
         """Let so many attempts begin, in their turns."""
