@@ -123,10 +123,9 @@ class Door(Served):
 
     def remote_challenge(self, *said: object) -> bytes:
         """Give this connection's nonce to a peer that says C{version}."""
-        match said:
-            case (int() as version,) if version == _VERSION:
-                return self._nonce
-        raise InvalidState(f"this login server speaks version {_VERSION} of the link")
+        if said != (_VERSION,):
+            raise InvalidState(f"this login server speaks version {_VERSION} of the link")
+        return self._nonce
 
     async def remote_enter(self, *said: object) -> tuple[object, bytes]:
         """

@@ -118,7 +118,12 @@ class EnterTests(ControlCase):
     def test_desks(self) -> None:
         """A gate is given a gate's desk, under its name, and an operator an operator's."""
         realm = ControlCase.makeRealm(self)
-        for identity, kind in ((SAMPLE, GateDesk), (OPERATOR, OperatorDesk)):
+        named = identityOf(OPERATOR)
+        for identity, kind in (
+            (SAMPLE, GateDesk),
+            (named, GateDesk),
+            (OPERATOR, OperatorDesk),
+        ):
             self.entered()
             broker = self.brokerOf(self.place.wire)
             avatar: Any = realm.requestAvatar(identity, broker, IDesk)
@@ -402,11 +407,13 @@ class OtherServersTests(LinkCase):
 
         class Root(Served):
             answers: Any = b"no nonce", None
+            entered = 0
 
             def remote_challenge(self, version: int) -> Any:
                 return self.answers[0]
 
             def remote_enter(self, *proof: bytes) -> Any:
+                self.entered += 1
                 return self.answers[1]
 
         self.listen(Served())
@@ -418,6 +425,8 @@ class OtherServersTests(LinkCase):
         for nonce in (b"no nonce", NONCE + b"x", "n" * 32, None, 5):
             root.answers = nonce, None
             self.assertFails(self.enter(), GateUnavailable, "nobody there who is a login server")
+        # They are not given a proof to make something of.
+        self.assertEqual(root.entered, 0)
         for answer in (None, NONCE, (NONCE,), (NONCE, NONCE), (Served(), "text"), (1, 2, 3)):
             root.answers = NONCE, answer
             self.assertFails(self.enter(), GateUnavailable, "nobody there who is a login server")
