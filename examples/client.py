@@ -15,7 +15,7 @@ from collections.abc import Callable
 
 from twisted.internet.endpoints import clientFromString
 from twisted.internet.error import ConnectError, ConnectionClosed
-from twisted.internet.interfaces import IReactorTime
+from twisted.internet.interfaces import IReactorTime, IStreamClientEndpoint
 from twisted.internet.task import deferLater, react
 
 from msgserver.client import MsgClient, login
@@ -56,7 +56,14 @@ async def main(reactor: IReactorTime, *arguments: str) -> None:
         say(f"logged in as {options.user}, login {loggedIn.user.subid.decode('latin-1')}")
         return loggedIn
 
-    client = MsgClient(reactor, takeLogin, clientFromString(reactor, options.gate))
+    def connectTo(host: str, port: int) -> IStreamClientEndpoint:
+        """Connect where a login says, with TLS if the gate's endpoint has it."""
+        kind, _, _, *rest = options.gate.split(":")
+        endpoint = clientFromString(reactor, ":".join([kind, host, str(port), *rest]))
+        return IStreamClientEndpoint(endpoint)
+
+    gate = clientFromString(reactor, options.gate)
+    client = MsgClient(reactor, takeLogin, gate, connectTo=connectTo)
     try:
         await ask(client, reactor, say)
     except Refused as refusal:

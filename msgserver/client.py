@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Awaitable, Callable, Iterable
+from functools import partial
 from typing import NoReturn
 
 from twisted.application.internet import backoffPolicy
@@ -133,6 +134,8 @@ class MsgClient:
     @param maxUnanswered: how many requests are sent and unanswered at a time; no more than
         half of the gate's C{expired_number}, and fewer where twice as many responses are
         larger than its C{cache_bytes}: else a request may run again (S7).
+    @param connectTo: makes the endpoint of an address that a login gives, its host and its
+        port; None for plain TCP. Where gates speak TLS it must be given.
     @param loginAfter: how many attempts in a row must not have reached the gate before a new
         login is taken, where logins give addresses: there was no connection, or no verdict on
         it. 1 or more.
@@ -149,6 +152,7 @@ class MsgClient:
         retryPolicy: Callable[[int], float] = RETRY_POLICY,
         maxUnanswered: int = MAX_UNANSWERED,
         loginAfter: int = 3,
+        connectTo: Callable[[str, int], IStreamClientEndpoint] | None = None,
     ) -> None:
         self._reactor = reactor
         self._takeLogin = takeLogin
@@ -157,6 +161,7 @@ class MsgClient:
         self._connection: GateClientProtocol | None = None
         self._ended: Exception | None = None
         self._loginAfter = loginAfter
+        self._connectTo = connectTo or partial(HostnameEndpoint, reactor)
         # Attempts in a row that have not reached the gate of the current login.
         self._outOfReach = 0
         self._service = reconnecting(self._attempt, retryPolicy, reactor)
@@ -300,7 +305,7 @@ class MsgClient:
     def _endpoint(self) -> IStreamClientEndpoint:
         loggedIn = self._login.loggedIn
         if loggedIn is not None and loggedIn.address is not None:
-            return HostnameEndpoint(self._reactor, *parseAddress(loggedIn.address))
+            return self._connectTo(*parseAddress(loggedIn.address))
         if self._gate is None:
             raise InvalidState("the login gives no address, and no gate was given")
         return self._gate

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 
 from attrs import field, frozen
 from twisted.internet.defer import Deferred
-from zope.interface import Interface
+from zope.interface import Attribute, Interface
 
 
 @frozen
@@ -105,6 +105,8 @@ class IGate(Interface):
     Whatever is asked of a gate that is away, or leaves while it is asked, fails with
     L{msgserver.errors.GateUnavailable}.
     """
+
+    isLate: bool = Attribute("It has been asked whether it is there, and has yet to answer.")
 
     def login(uid: bytes, secret: bytes, epoch: int) -> Deferred[bytes]:
         """

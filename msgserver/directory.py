@@ -21,6 +21,8 @@ class Member:
     A gate that is registered.
 
     @ivar asked: how many logins it is being asked for at this moment.
+    @ivar untold: how many logins it has said that it has, beside those that it has told of: its
+        handler's own, and those that it is about to tell of.
     @ivar lateUntil: when its having been late is forgotten, in seconds of the clock.
     """
 
@@ -30,6 +32,7 @@ class Member:
     weight: int
     isDraining: bool
     asked: int = 0
+    untold: int = 0
     lateUntil: float = 0.0
     places: set[Place] = field(factory=set, repr=False)
 
@@ -45,8 +48,15 @@ class Member:
 
     @property
     def fullness(self) -> float:
-        """How many logins it has for its weight, those that it is being asked for included."""
-        return (len(self.places) + self.asked) / self.weight
+        """
+        How many logins it has for its weight, those that it is being asked for included, and
+        those that it has told the number of.
+        """
+        return (len(self.places) + self.asked + self.untold) / self.weight
+
+    def isLate(self, now: float) -> bool:
+        """Say whether it has been late lately, or is so at this moment."""
+        return now < self.lateUntil or self.gate.isLate
 
 
 @frozen(eq=False)
@@ -62,19 +72,31 @@ class Place:
         return self.record.epoch, self.record.subid, self.member.name
 
 
+MOST_LOST = 100_000
+"""
+How many uids with a login at a gate that was lost are remembered; then the longest known is
+forgotten. Some 20 MB.
+"""
+
+
 class Directory:
     """
     The gates, and their logins.
 
     @param multilogin: a uid may have several logins at once.
+    @param mostLost: see L{MOST_LOST}.
     @ivar lastEpoch: the greatest that any login has had.
     """
 
-    def __init__(self, multilogin: bool) -> None:
+    def __init__(self, multilogin: bool, mostLost: int = MOST_LOST) -> None:
         self.lastEpoch = 0
         self._multilogin = multilogin
+        self._mostLost = mostLost
         self._members: dict[IGate, Member] = {}
         self._places: dict[bytes, list[Place]] = {}
+        # Of each uid that may have a login at a gate out of reach: the epoch of the newest that
+        # it has had since. That login may end, and is no less newer for it.
+        self._lost: dict[bytes, int] = {}
 
     # Gates
 
@@ -93,7 +115,12 @@ class Directory:
         if replaced is not None:
             self.remove(replaced)
         member = self._members[gate] = Member(
-            gate, servername, address, registration.weight, registration.isDraining
+            gate,
+            servername,
+            address,
+            registration.weight,
+            registration.isDraining,
+            untold=registration.load.logins,
         )
         return member, replaced
 
@@ -106,7 +133,7 @@ class Directory:
         member = self._members.pop(gate, None)
         if member is not None:
             for place in list(member.places):
-                self._drop(place)
+                self.lose(place)
         return member
 
     def get(self, gate: IGate) -> Member | None:
@@ -123,7 +150,8 @@ class Directory:
 
     def named(self, name: str) -> Member:
         """
-        Find a gate by its name, its address, or its server name where that is its alone.
+        Find a gate by its name, its address, or its server name where that is its alone; that
+        of a gate without an address is its name.
 
         @raise UserNotFound: there is none, or more than one.
         """
@@ -134,6 +162,9 @@ class Directory:
         ]
         if not found:
             raise UserNotFound(f"no gate is named {name}")
+        alone = [member for member in found if member.address is None and member.name == name]
+        if len(alone) == 1:
+            return alone[0]
         if len(found) > 1:
             names = ", ".join(member.name for member in found)
             raise UserNotFound(f"{name} may be any of {names}: name one of them")
@@ -148,16 +179,18 @@ class Directory:
         """
         return sorted(
             (member for member in self.group(servername) if not member.isDraining),
-            key=lambda member: (now < member.lateUntil, member.gate is not home, member.fullness),
+            key=lambda member: (member.isLate(now), member.gate is not home, member.fullness),
         )
 
     # Logins
 
     def adopt(
-        self, gate: IGate, logins: Iterable[LoginRecord]
+        self, gate: IGate, logins: Iterable[LoginRecord], isTold: bool = True
     ) -> tuple[list[LoginRecord], list[Place]]:
         """
         Take in logins of a gate. Where a uid may have one alone, the newest stays.
+
+        @param isTold: it is the gate that tells of them; it was not asked for them here.
 
         @return: which of them newer ones have superseded, and so are not taken in; and the
             places of older ones that they supersede, and so are forgotten. Neither for a
@@ -169,21 +202,51 @@ class Directory:
         if member is None:
             return superseded, outdated
         for record in logins:
+            if isTold:
+                member.untold = max(0, member.untold - 1)
             self.lastEpoch = max(self.lastEpoch, record.epoch)
             if self._find(gate, record.uid, record.subid) is not None:
                 continue
             place = Place(member, record)
             if not self._multilogin:
                 rivals = list(self.placesOf(record.uid))
-                if any(rival.age > place.age for rival in rivals):
+                isOld = record.epoch < self._lost.get(record.uid, 0)
+                if isOld or any(rival.age > place.age for rival in rivals):
                     superseded.append(record)
                     continue
                 for rival in rivals:
-                    self._drop(rival)
+                    self.lose(rival)
                 outdated += rivals
+                if record.uid in self._lost:
+                    self._lost[record.uid] = record.epoch
             member.places.add(place)
             self._places.setdefault(record.uid, []).append(place)
         return superseded, outdated
+
+    def lose(self, place: Place) -> None:
+        """
+        Forget a login that may not have ended, since its gate is out of reach, or does not
+        answer: if it turns up again, it is superseded by whatever was newer meanwhile.
+        """
+        self._drop(place)
+        uid = place.record.uid
+        if self._multilogin or uid in self._lost:
+            return
+        if len(self._lost) >= self._mostLost:
+            del self._lost[next(iter(self._lost))]
+        self._lost[uid] = 0
+
+    def supersedeLost(self, uid: bytes) -> bool:
+        """
+        Have a login of the uid that turns up again be superseded.
+
+        @return: whether there may be one.
+        """
+        if uid not in self._lost:
+            return False
+        self.lastEpoch += 1
+        self._lost[uid] = self.lastEpoch
+        return True
 
     def placesOf(self, uid: bytes) -> Sequence[Place]:
         """Tell where a uid is logged in."""

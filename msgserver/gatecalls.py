@@ -5,6 +5,7 @@ What a login server asks of its gates: never for longer than it can wait.
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import inf
 from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred, TimeoutError
@@ -36,16 +37,22 @@ class GateCalls:
         self._gateTimeout = gateTimeout
 
     async def ask(
-        self, member: Member, question: Callable[..., Deferred[Any]], *arguments: object
+        self,
+        member: Member,
+        question: Callable[..., Deferred[Any]],
+        *arguments: object,
+        seconds: float = inf,
     ) -> Any:
         """
         Ask a gate.
 
         @param question: a method of its L{msgserver.cluster.IGate}.
+        @param seconds: how long it may take, where that is less than it may in any case.
         @raise GateUnavailable: it is away, or did not answer in time.
         """
         try:
-            return await asked(question, *arguments).addTimeout(self._gateTimeout, self._clock)
+            limit = min(seconds, self._gateTimeout)
+            return await asked(question, *arguments).addTimeout(limit, self._clock)
         except TimeoutError:
             # Whether it is frozen or busy: while there are others, those are asked first.
             member.lateUntil = self._clock.seconds() + self._gateTimeout

@@ -99,15 +99,19 @@ class LoginService(Service):
         candidates = self._candidates(server, home)
         if earlier and not self._multilogin:
             for place in earlier:
-                await self._calls.kick(place)
-                # Done or not: a gate that could not be reached is told when it registers.
-                self._directory.forget(place.member.gate, uid, place.record.subid)
+                if not await self._calls.kick(place) and place in self._directory.placesOf(uid):
+                    # A gate that could not be reached is told when it registers.
+                    self._directory.lose(place)
             candidates = self._candidates(server, home)
-        for member in candidates:
+        while candidates:
+            member = candidates.pop(0)
             record = await self._logInAt(member, account, secret)
             if record is None:
+                # Others may have turned out to be late meanwhile, together with this one.
+                now = self._clock.seconds()
+                candidates.sort(key=lambda member: member.isLate(now))
                 continue
-            if self._adopt(member.gate, [record]):
+            if self._adopt(member.gate, [record], isTold=False):
                 await self._calls.kick(Place(member, record))
                 raise Forbidden("a newer login has come in by another login server")
             self.log.info(
@@ -153,6 +157,13 @@ class LoginService(Service):
         registration = describe()
         member, replaced = self._directory.add(gate, registration)
         self.log.info("{gate} has registered", gate=member.name)
+        group = list(self._directory.group(registration.servername))
+        if len(group) > 1 and any(each.address is None for each in group):
+            self.log.warn(
+                "{gate}: gates of one name need an advertise each: clients are not told of those"
+                " without",
+                gate=member.name,
+            )
         if replaced is not None:
             self.log.warn("{gate}: replaces another of that name and address", gate=member.name)
             replaced.replaced()
@@ -176,8 +187,10 @@ class LoginService(Service):
         """See L{ILoginDirectory.adopt}."""
         return succeed(self._adopt(gate, logins))
 
-    def _adopt(self, gate: IGate, logins: Sequence[LoginRecord]) -> Sequence[LoginRecord]:
-        superseded, outdated = self._directory.adopt(gate, logins)
+    def _adopt(
+        self, gate: IGate, logins: Sequence[LoginRecord], isTold: bool = True
+    ) -> Sequence[LoginRecord]:
+        superseded, outdated = self._directory.adopt(gate, logins, isTold)
         for place in outdated:
             self._calls.kick(place)
         return superseded

@@ -12,7 +12,7 @@ from typing import Any
 from attrs import frozen
 from twisted.application.service import Service
 from twisted.internet.defer import CancelledError, Deferred, DeferredList, fail, succeed
-from twisted.internet.interfaces import IReactorTime
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
@@ -30,6 +30,10 @@ from msgserver.wire.naming import Handshake, encode64
 
 _SUBID_ENTROPY = 12
 """The random bytes of a subid of ours: 16 characters of base64 (H5 asks for 8 bytes)."""
+
+
+_TURN = 5.0
+"""Seconds until a gate that another has taken the place of takes it back."""
 
 
 class _State(Enum):
@@ -67,6 +71,7 @@ class MsgService(Service):
     """
 
     log = Logger()
+    isLate = False
 
     def __init__(
         self,
@@ -95,6 +100,7 @@ class MsgService(Service):
         self._connections: set[Connection] = set()
         self._onClosed: Deferred[None] | None = None
         self._state = _State.OPEN
+        self._again: IDelayedCall | None = None
 
     # The service
 
@@ -102,6 +108,9 @@ class MsgService(Service):
         """Introduce the gate to its handler and to the login side."""
         Service.startService(self)
         self._handler.gateOpened(MsgGate(self))
+        self._register()
+
+    def _register(self) -> None:
         if self._directory is not None:
             registered = self._directory.register(self, self.describe)
             registered.addCallbacks(self._superseded, self._logged("register"))
@@ -114,6 +123,8 @@ class MsgService(Service):
     async def _drain(self) -> None:
         clock, limits = self._clock, self._limits
         self._state = _State.STOPPING
+        if self._again is not None and self._again.active():
+            self._again.cancel()
         if self._directory is not None:
             self._directory.draining(self, True).addErrback(self._logged("draining"))
         for connection in self._connections:
@@ -238,6 +249,8 @@ class MsgService(Service):
             name=self.servername,
             address=self._address,
         )
+        # The two take turns, but not at once.
+        self._again = self._clock.callLater(_TURN, self._register)
 
     # IMsgConnections
 

@@ -13,6 +13,9 @@ from msgserver.directory import Directory, Member, Place
 from msgserver.errors import GateUnavailable, UserNotFound
 from msgserver.gatecalls import EPOCHS, GateCalls
 
+_LOAD_TIME = 2.0
+"""Seconds that a gate has at most to tell its load, so that one does not hold up the table."""
+
 
 @implementer(IOperations)
 class Operations:
@@ -35,7 +38,7 @@ class Operations:
     async def _report(self, member: Member) -> GateReport:
         load: GateLoad | None = None
         try:
-            load = await self._calls.ask(member, member.gate.load)
+            load = await self._calls.ask(member, member.gate.load, seconds=_LOAD_TIME)
         except GateUnavailable:
             pass
         except CancelledError:
@@ -67,6 +70,8 @@ class Operations:
             for place in self._directory.placesOf(uid)
             if subid is None or place.record.subid == subid
         ]
+        if not places and subid is None and self._directory.supersedeLost(uid):
+            raise GateUnavailable("a gate that is away may have a login; it ends with its return")
         if not places:
             raise UserNotFound("no such login")
         reports = list(map(_reportOf, places))

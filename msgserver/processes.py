@@ -50,6 +50,9 @@ _LAST_WORDS = 1.0
 _LONGEST_LINE = 65536
 """Bytes of a line after which it is logged though it has no end yet, about."""
 
+_LEVEL = re.compile(r"\[[\w.]+#(debug|info|warn|error|critical)\] ")
+"""What tells the level of a line, and of those without that follow it."""
+
 _TIME = re.compile(rb"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d[+-]\d{4} ")
 """What the lines of a process's log begin with, and those of this one's, too."""
 
@@ -72,7 +75,8 @@ class GateProcesses(Service):
         self._monitor.maxRestartDelay = _LONGEST_WAIT
         self._monitor.killTime = ceil(stopTime)
         twist = [sys.executable, "-c", _TWIST, f"--reactor={_nameOf(reactor)}"]
-        log = ["--log-format=text", "--log-level=debug"]
+        # Not what strangers do, at debug: what they could fill is a pipe that this process empties.
+        log = ["--log-format=text", "--log-level=info"]
         for process in range(1, count + 1):
             options = ["--config", file, "--process", str(process), "--supervised"]
             # Where the config was read, and its handlers found: twistd may go elsewhere.
@@ -136,6 +140,7 @@ class _Relay(ProcessProtocol):
         self._clock = clock
         self._monitored = monitored
         self._begun: dict[int, bytes] = {}
+        self._level = LogLevel.info
         self._ending: IDelayedCall | None = None
 
     def connectionMade(self) -> None:
@@ -183,7 +188,9 @@ class _Relay(ProcessProtocol):
     def _say(self, line: bytes) -> None:
         if line:
             text = _TIME.sub(b"", line, count=1).decode(errors="backslashreplace")
-            self.log.info("[{name}] {text}", name=self._name, text=text)
+            if match := _LEVEL.match(text):
+                self._level = LogLevel.lookupByName(match[1])
+            self.log.emit(self._level, "[{name}] {text}", name=self._name, text=text)
 
 
 class Supervised(Service):

@@ -116,6 +116,7 @@ class MemoryGate:
     @ivar epochs: what each login was asked with, in their order.
     @ivar answers: what the next questions that have an answer are answered with, in their
         order; when none is left, a yes.
+    @ivar isLate: see L{IGate}; the test's to say.
     @ivar isDraining: it was told to take no new logins; None before it was told anything.
     @ivar isReplaced: another one has taken its name and its address.
     """
@@ -124,6 +125,7 @@ class MemoryGate:
         self.asked: list[tuple[str, bytes, bytes]] = []
         self.epochs: list[int] = []
         self.answers: list[Deferred[Any]] = []
+        self.isLate = False
         self.isDraining: bool | None = None
         self.isReplaced = False
         self._subid = 0

@@ -21,7 +21,6 @@ from twisted.internet.testing import MemoryReactorClock
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
-from msgserver import client
 from msgserver.client import RETRY_POLICY, MsgClient
 from msgserver.clientlogin import LoggedIn
 from msgserver.errors import (
@@ -268,6 +267,22 @@ class AddressTests(SynchronousTestCase):
         self.assertEqual(reactor.tcpClients[0][:2], ("127.0.0.1", 8888))
         self.assertEqual(network.peers, [])
 
+    def test_connectTo(self) -> None:
+        """L5: how to connect there is the caller's to say, as with TLS."""
+        network = Network(GatePeer)
+        asked: list[tuple[str, int]] = []
+
+        def connectTo(host: str, port: int) -> Network[GatePeer]:
+            asked.append((host, port))
+            return network
+
+        loggedIn = LoggedIn(FIRST.user, SECRET, "[2001:db8::1]:8888")
+        clock = Clock()
+        MsgClient(clock, lambda: succeed(loggedIn), connectTo=connectTo)
+        clock.advance(0)
+        self.assertEqual(asked, [("2001:db8::1", 8888)])
+        self.assertEqual(len(network.peers), 1)
+
     def test_anotherGate(self) -> None:
         """L5: where a gate has died, the next login says which gate to go to instead."""
         reactor = MemoryReactorClock()
@@ -321,7 +336,7 @@ class OutOfReachTests(MsgClientTestCase):
     def setUp(self) -> None:
         """Have logins tell where the gate is."""
         super().setUp()
-        self.patch(client, "HostnameEndpoint", lambda reactor, host, port: self.network)
+        self.client._connectTo = lambda host, port: self.network
         self.logins = [
             lambda: succeed(evolve(FIRST, address="one.example.org:8888")),
             lambda: succeed(evolve(SECOND, address="two.example.org:8888")),
@@ -501,7 +516,11 @@ class OutOfReachTests(MsgClientTestCase):
             self.client.close()
             takeLogin = partial(lambda logins: logins.pop(0)(), self.logins)
             self.client = MsgClient(
-                self.clock, takeLogin, self.network, retryPolicy=self.retry, loginAfter=loginAfter
+                self.clock,
+                takeLogin,
+                retryPolicy=self.retry,
+                loginAfter=loginAfter,
+                connectTo=lambda host, port: self.network,
             )
             sent = self.sent()
             self.goDown()

@@ -356,7 +356,7 @@ class UnreachableTests(CtlTestCase):
         self.assertFails(
             "gates",
             Status.UNREACHABLE,
-            f"tcp:127.0.0.1:{PORT + 1}: nobody there who speaks Perspective Broker",
+            f"tcp:127.0.0.1:{PORT + 1}: no login server answers there",
         )
         self.assertEqual(round(self.network.seconds() - began), TIMEOUT)
 

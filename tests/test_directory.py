@@ -8,7 +8,7 @@ from itertools import count, islice
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from msgserver.cluster import IGate, LoginRecord, Registration
+from msgserver.cluster import GateLoad, IGate, LoginRecord, Registration
 from msgserver.directory import Directory
 from msgserver.errors import UserNotFound
 from msgserver.testing import MemoryGate
@@ -188,10 +188,119 @@ class NamedTests(DirectoryCase):
             "me@home@east:1 may be any of me@home@east:1, me@home@east:1@west:1: name one of them",
         )
 
+    def test_noAddress(self) -> None:
+        """A gate without an address can be named, whoever shares its server name."""
+        plain = self.add(b"sample")
+        self.add(b"sample", "east:1")
+        self.assertNamed(plain, "sample")
+
     def test_bytes(self) -> None:
         """A server name is any bytes: it is read as UTF-8, and told by numbers where it is not."""
         self.assertNamed(self.add("d\xe9mo".encode()), "d\xe9mo")
         self.assertNamed(self.add(b"\xff\x00", "east:1"), "\\xff\x00@east:1", "\\xff\x00")
+
+
+class LostTests(DirectoryCase):
+    """Logins at gates that went away, and come back."""
+
+    def setUp(self) -> None:
+        """Log alice in at a gate that is lost then, and make another gate."""
+        super().setUp()
+        self.east = self.add(b"sample", "east:1", OLD)
+        self.west = self.add(b"sample", "west:1")
+        self.directory.remove(self.east)
+
+    def back(self) -> list[LoginRecord]:
+        """Have the gate come back; tell which of its logins are superseded."""
+        self.directory.add(self.east, Registration(b"sample", "east:1"))
+        return self.adopt(self.east, OLD)
+
+    def test_back(self) -> None:
+        """Where there was no other login meanwhile, it is known again; the longest, too."""
+        for _ in range(3):
+            self.assertEqual(self.back(), [])
+            self.assertAt((self.east, OLD))
+            self.directory.remove(self.east)
+
+    def test_newerHasEnded(self) -> None:
+        """U4: a login that was superseded stays so when the newer one has ended."""
+        self.assertEqual(self.adopt(self.west, NEW), [])
+        self.directory.forget(self.west, b"alice", NEW.subid)
+        self.assertEqual(self.back(), [OLD])
+        self.assertAt()
+
+    def test_newerIsLostToo(self) -> None:
+        """U4: and when the newer one's gate is lost as well, whichever is back first."""
+        self.assertEqual(self.adopt(self.west, NEW), [])
+        self.directory.remove(self.west)
+        self.assertEqual(self.back(), [OLD])
+        self.directory.add(self.west, Registration(b"sample", "west:1"))
+        self.assertEqual(self.adopt(self.west, NEW), [])
+        self.assertAt((self.west, NEW))
+
+    def test_outdated(self) -> None:
+        """U4: one that a newer login drives out may still be there when that has ended."""
+        self.assertEqual(self.back(), [])
+        self.assertEqual(self.outdating(self.west, NEW), [(self.east, OLD)])
+        self.directory.forget(self.west, b"alice", NEW.subid)
+        self.assertEqual(self.adopt(self.east, OLD), [OLD])
+
+    def test_supersede(self) -> None:
+        """An operator's kick holds for it, and for no later login."""
+        self.assertTrue(self.directory.supersedeLost(b"alice"))
+        self.assertFalse(self.directory.supersedeLost(b"bob"))
+        self.assertEqual(self.back(), [OLD])
+        later = LoginRecord(b"alice", b"3", self.directory.lastEpoch + 1)
+        self.assertEqual(self.adopt(self.west, later), [])
+
+    def test_bound(self) -> None:
+        """So many uids are remembered; then the first that was lost is forgotten."""
+        self.directory = Directory(False, mostLost=2)
+        records = [LoginRecord(b"%d" % number, b"1", 10) for number in range(4)]
+        for record in records:
+            gate = self.add(b"sample", "east:1", record)
+            self.directory.remove(gate)
+        lost = [self.directory.supersedeLost(record.uid) for record in records]
+        self.assertEqual(lost, [False, False, True, True])
+
+
+class LostMultiloginTests(DirectoryCase):
+    """The same, where multiple logins are on."""
+
+    multilogin = True
+
+    def test_nothing(self) -> None:
+        """No login supersedes another, and nothing is remembered."""
+        east, west = self.add(b"sample", "east:1", OLD), self.add(b"sample", "west:1")
+        self.directory.remove(east)
+        self.assertEqual(self.adopt(west, NEW), [])
+        self.assertFalse(self.directory.supersedeLost(b"alice"))
+        self.directory.add(east, Registration(b"sample", "east:1"))
+        self.assertEqual(self.adopt(east, OLD), [])
+
+
+class UntoldTests(DirectoryCase):
+    """The logins that a gate says that it has and has not told of count, too."""
+
+    def test_load(self) -> None:
+        """Its handler's own fill it, and its others do before they are told of one by one."""
+        full, empty = MemoryGate(), MemoryGate()
+        load = GateLoad(logins=2)
+        self.directory.add(full, Registration(b"sample", "east:1", load=load))
+        self.directory.add(empty, Registration(b"sample", "west:1"))
+        member = self.directory.get(full)
+        assert member is not None
+
+        def first() -> IGate:
+            return self.directory.candidates(b"sample", None, 0.0)[0].gate
+
+        self.assertEqual((first(), member.fullness), (empty, 2))
+        # One of the two is told of; the other is its handler's own.
+        self.adopt(full, OLD)
+        self.assertEqual((first(), member.fullness), (empty, 2))
+        # This one it was asked for here: it is one more.
+        self.directory.adopt(full, [LoginRecord(b"bob", b"1", 300)], isTold=False)
+        self.assertEqual(member.fullness, 3)
 
 
 class CandidateTests(DirectoryCase):

@@ -45,6 +45,7 @@ class PropertyTests(SynchronousTestCase):
             run.step("remove", number)
         run.check(self)
         self.assertEqual((run.directory._members, run.directory._places), ({}, {}))
+        self.assertEqual(run.directory._lost, run._lost)
 
     @settings(derandomize=True, deadline=None, max_examples=200)
     @given(st.lists(st.tuples(NUMBERS, LOGINS), max_size=8), st.randoms(use_true_random=False))
@@ -88,6 +89,8 @@ class Run:
         self._gates: list[IGate] = [MemoryGate() for _ in range(3)]
         self._present: set[int] = set()
         self._model: set[tuple[int, LoginRecord]] = set()
+        # Of each uid that may be somewhere out of reach, the newest epoch since.
+        self._lost: dict[bytes, int] = {}
 
     def step(self, what: str, number: int, about: Any = None) -> None:
         """Do one thing to both."""
@@ -127,7 +130,13 @@ class Run:
 
     def _leave(self, number: int) -> None:
         self._present.discard(number)
-        self._model = {each for each in self._model if each[0] != number}
+        self._lose({each for each in self._model if each[0] == number})
+
+    def _lose(self, places: set[tuple[int, LoginRecord]]) -> None:
+        self._model -= places
+        if not self._multilogin:
+            for _, login in places:
+                self._lost.setdefault(login.uid, 0)
 
     def _adopted(
         self, number: int, logins: list[LoginRecord]
@@ -140,11 +149,15 @@ class Run:
             rivals = {each for each in self._model if each[1].uid == login.uid}
             if self._multilogin:
                 rivals = set()
-            if any(_age(each) > _age((number, login)) for each in rivals):
+            isOld = login.epoch < self._lost.get(login.uid, 0)
+            if isOld or any(_age(each) > _age((number, login)) for each in rivals):
                 superseded.append(login)
                 continue
-            self._model = self._model - rivals | {(number, login)}
+            self._lose(rivals)
+            self._model |= {(number, login)}
             outdated |= rivals
+            if login.uid in self._lost:
+                self._lost[login.uid] = login.epoch
         return superseded, outdated
 
     def _told(self, place: Place) -> tuple[int, LoginRecord]:

@@ -304,6 +304,35 @@ class NextGateTests(GroupCase):
         self.assertEqual(admitted(self.gate), [b"a"])
 
 
+class PingedTests(GroupCase):
+    """A gate that has yet to answer a ping is asked last, before it was late with a login."""
+
+    def test_last(self) -> None:
+        """It is not asked while there is another, and asked where there is none."""
+        self.gate.isLate = True
+        for uid in (b"a", b"b", b"c"):
+            self.assertIs(self.takes(uid), self.west)
+        self.west.isLate = True
+        self.assertIs(self.takes(b"d"), self.gate)
+
+    def test_machine(self) -> None:
+        """
+        Of several that freeze together, as those of one machine do, a login waits for the
+        first alone: by then the others have not answered their pings.
+        """
+        frozen = [self.gate, *(MemoryGate() for _ in range(3))]
+        for number, gate in enumerate(frozen[1:]):
+            self.register(gate, b"sample", address=f"frozen:{number}")
+        self.adopt(self.west, *(LoginRecord(b"w%d" % n, b"9", 1) for n in range(5)))
+        for gate in frozen:
+            gate.answers = [Deferred()]
+        login = self.loginOf(b"a")
+        for gate in frozen:
+            gate.isLate = True
+        self.clock.advance(5)
+        self.assertEqual(self.successResultOf(login).address, "west:8888")
+
+
 class LateTests(GroupCase):
     """A gate that was too late is asked last, for a while."""
 

@@ -285,3 +285,22 @@ class ReplacedTests(GateCase):
         self.assertEqual(events[0]["name"], b"sample")
         client.ask(ONE, b"hello")
         self.assertEqual(client.heard(), [b"hello\x01" + ONE])
+        self.clock.advance(5)
+
+    def test_again(self) -> None:
+        """It registers anew, with what it has then; not at once, as the other may do the same."""
+        self.service.replaced()
+        user = self.login()
+        self.clock.advance(4.9)
+        self.assertEqual(len(self.directory.registrations), 1)
+        self.clock.advance(0.1)
+        self.assertEqual(
+            [login.subid for login in self.directory.registrations[1].logins], [user.subid]
+        )
+
+    def test_stops(self) -> None:
+        """Not when it has stopped meanwhile."""
+        self.service.replaced()
+        self.successResultOf(self.stop())
+        self.clock.advance(5)
+        self.assertEqual(len(self.directory.registrations), 1)

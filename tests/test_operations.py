@@ -91,7 +91,7 @@ class GatesTests(OperationsCase):
         self.west.answers = [Deferred(letGo.append)]
         self.gate.answers = [fail(GateUnavailable("away"))]
         told = self.operations.gates()
-        self.clock.advance(4.9)
+        self.clock.advance(1.9)
         self.assertNoResult(told)
         self.clock.advance(0.1)
         self.assertEqual([report.load for report in self.successResultOf(told)], [None] * 3)
@@ -101,7 +101,7 @@ class GatesTests(OperationsCase):
         """One that did not answer in time is asked for logins last, as after any question."""
         self.west.answers = [Deferred()]
         told = self.operations.gates()
-        self.clock.advance(5)
+        self.clock.advance(2)
         self.successResultOf(told)
         for uid in (b"a", b"b"):
             self.loggedIn(uid=uid)
@@ -293,3 +293,18 @@ class DrainTests(OperationsCase):
             self.successResultOf(drained),
             GateReport("other", b"other", None, 1, True, 0, None),
         )
+
+
+class LostTests(OperationsCase):
+    """A kick where the gate is away."""
+
+    def test_kick(self) -> None:
+        """U4: the login cannot be ended now, and ends with the gate's return."""
+        alice = LoginRecord(b"alice", b"7", 1)
+        self.register(self.gate, b"sample", alice, address="192.0.2.9:8888")
+        self.service.unregister(self.gate)
+        self.assertFails(self.operations.kick(b"alice", b"7"), UserNotFound, "no such login")
+        self.assertFails(self.operations.kick(b"alice"), GateUnavailable, "ends with its return")
+        back = self.register(self.gate, b"sample", alice, address="192.0.2.9:8888")
+        self.assertEqual(back, [alice])
+        self.assertFails(self.operations.kick(b"bob"), UserNotFound, "no such login")

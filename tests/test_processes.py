@@ -317,6 +317,22 @@ class LogTests(GateProcessesTestCase):
         self.started[0].say(b"\xc3\xa9\xff\n")
         self.assertEqual(self.logged(), ["info [gate 1] \N{LATIN SMALL LETTER E WITH ACUTE}\\xff"])
 
+    def test_levels(self) -> None:
+        """A line is logged at the level that it was logged at there, a traceback included."""
+        self.started[0].say(
+            b"2026-11-24T05:48:08+0000 [msgserver.x.Y#critical] a bug\n  File\n"
+            b"2026-11-24T05:48:08+0000 [msgserver.x.Y#warn] oh\n[made#up] hm\n"
+        )
+        self.assertEqual(
+            self.logged(),
+            [
+                "critical [gate 1] [msgserver.x.Y#critical] a bug",
+                "critical [gate 1]   File",
+                "warn [gate 1] [msgserver.x.Y#warn] oh",
+                "warn [gate 1] [made#up] hm",
+            ],
+        )
+
     def test_longLine(self) -> None:
         """A line that has no end is logged in parts, and takes no more memory than one."""
         for _ in range(20):

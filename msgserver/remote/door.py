@@ -25,6 +25,7 @@ from twisted.internet.defer import Deferred, TimeoutError, fail, succeed
 from twisted.internet.interfaces import IReactorTime, IStreamClientEndpoint
 from twisted.internet.protocol import Factory
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 from twisted.spread import pb
 from zope.interface import Interface, implementer
 
@@ -153,7 +154,7 @@ class Door(Served):
                 identity=identity,
             )
             raise Unauthorized("unknown, or a wrong key") from None
-        factory.limits.proved(self._broker)
+        self._broker.isProved = True
         pb.Broker.notifyOnDisconnect(self._broker, left)
         return desk, factory.keys.answer(credentials)
 
@@ -193,8 +194,7 @@ class ControlFactory(Factory[LinkBroker]):
         broker.factory = self
         pb.Broker.setNameForLocal(broker, "root", Door(self, broker))
         broker.lost.addCallback(self._lost, broker)
-        # Nobody here waits for a stranger to be ready.
-        broker.ready.addErrback(lambda _: None)
+        broker.ready.addErrback(self._neverReady, broker)
         return broker
 
     def clientConnectionMade(self, broker: LinkBroker) -> None:
@@ -216,8 +216,14 @@ class ControlFactory(Factory[LinkBroker]):
         self._brokers.discard(broker)
         self.limits.closed(broker)
 
+    def _neverReady(self, failure: Failure, broker: LinkBroker) -> None:
+        # Who goes away at once, as port scans do, is not worth a line; whose TLS is wrong is.
+        if "TLS" in str(failure.value):
+            _log.warn("{peer}: {error}", peer=broker.peer, error=failure.value)
+
     def _expired(self, broker: LinkBroker) -> None:
-        _log.warn("{peer}: proved no key in time", peer=broker.peer)
+        done = "did not register" if broker.isProved else "proved no key"
+        _log.warn("{peer}: {done} in time", peer=broker.peer, done=done)
         broker.transport.abortConnection()
 
 
@@ -294,7 +300,7 @@ async def _enter(
     try:
         door = await broker.ready.addTimeout(times.answer, clock)
     except TimeoutError:
-        raise GateUnavailable("nobody there who speaks Perspective Broker") from None
+        raise GateUnavailable("no login server answers there") from None
     link = Link(broker, clock, times)
     theirs = await link.call(door, "challenge", _VERSION)
     if not isinstance(theirs, bytes) or len(theirs) != _NONCE_SIZE:
@@ -308,4 +314,5 @@ async def _enter(
             raise GateUnavailable("nobody there who is a login server")
     if not hmac.compare_digest(prove(key, "server", identity, nonces), answer):
         raise Unauthorized("the login server does not hold our key")
+    broker.isProved = True
     return link, desk

@@ -49,6 +49,11 @@ class RemoteGate:
         self._end = end
         self._gateTimeout = gateTimeout
 
+    @property
+    def isLate(self) -> bool:
+        """See L{IGate}."""
+        return self._link.isLate
+
     def login(self, uid: bytes, secret: bytes, epoch: int) -> Deferred[bytes]:
         """See L{IGate.login}."""
         answer: Deferred[bytes] = Deferred()
@@ -114,6 +119,7 @@ class GateDesk(Served):
         self._gate = RemoteGate(self._link, end, self._gateTimeout)
         registration = Registration(self._servername, address, weight, isDraining, GateLoad(*load))
         self._directory.register(self._gate, lambda: registration)
+        self._link.stays()
         self._link.watch(end)
 
     async def remote_adopt(self, logins: list[Any]) -> list[Any]:
@@ -207,6 +213,7 @@ class ControlRealm:
         assert isinstance(avatarId, bytes) and isinstance(mind, LinkBroker)
         link = Link(mind, self._clock, self._times)
         if avatarId == OPERATOR:
+            link.stays()
             return IDesk, OperatorDesk(self._operations), lambda: None
         _, _, servername = avatarId.partition(b" ")
         desk = GateDesk(self._directory, servername, link, self._gateTimeout)

@@ -11,6 +11,7 @@ from __future__ import annotations
 from typing import Any, NoReturn
 
 from attrs import frozen
+from OpenSSL import SSL
 from twisted.internet.defer import Deferred, TimeoutError, maybeDeferred
 from twisted.internet.interfaces import IReactorTime, ITCPTransport
 from twisted.internet.protocol import connectionDone
@@ -34,6 +35,9 @@ from msgserver.later import asked
 
 _STRANGER_BYTES = 4096
 """The most bytes that a peer sends before it has proved its key: ten times what that takes."""
+
+_LATE = 1.0
+"""Seconds without an answer to a ping after which a peer is not well, if perhaps alive."""
 
 _CROSSING: dict[str, type[MsgServerError]] = {
     error.__name__: error
@@ -154,8 +158,10 @@ class LinkBroker(pb.Broker):
     def connectionMade(self) -> None:
         """Say which languages there are."""
         if ITCPTransport.providedBy(self.transport):
-            # Small calls do not wait for more to send.
+            # Small calls do not wait for more to send; and a peer that has vanished, and is
+            # not pinged, is found out by the kernel.
             self.transport.setTcpNoDelay(True)
+            self.transport.setTcpKeepAlive(True)
         pb.Broker.connectionMade(self)
         self.factory.connectionMade(self)
 
@@ -210,14 +216,13 @@ class LinkBroker(pb.Broker):
         """Fail whatever waits for the peer."""
         pb.Broker.connectionLost(self, reason)
         if not self.ready.called:
-            self.ready.errback(GateUnavailable("the connection was lost"))
+            self.ready.errback(GateUnavailable(f"the connection was lost{_why(reason)}"))
         self.lost.callback(None)
 
 
 class Link:
     """
-    A connection whose both ends have proved their key.
-
+    A connection to a peer, and what it is asked.
     """
 
     def __init__(self, broker: LinkBroker, clock: IReactorTime, times: LinkTimes) -> None:
@@ -225,14 +230,24 @@ class Link:
         self._clock = clock
         self._times = times
         self._pings: LoopingCall | None = None
-        broker.isProved = True
+        self._pinged: float | None = None
+        # Little as that may be until it has proved its key: what it answers may be a failure.
         broker.security = _TYPES
         pb.Broker.notifyOnDisconnect(broker, self._lost)
+
+    def stays(self) -> None:
+        """Take note that the peer does what it has come for, and may stay as long as it likes."""
+        self.broker.factory.limits.proved(self.broker)
 
     @property
     def isLost(self) -> bool:
         """Whether it is no more."""
         return bool(self.broker.disconnected)
+
+    @property
+    def isLate(self) -> bool:
+        """Whether a ping has been without an answer for longer than a peer that is well takes."""
+        return self._pinged is not None and self._clock.seconds() >= self._pinged + _LATE
 
     def ask(self, peer: pb.RemoteReference, method: str, *arguments: object) -> Deferred[Any]:
         """
@@ -267,8 +282,12 @@ class Link:
         self._pings.start(self._times.pingInterval, now=False)
 
     def _ping(self, peer: pb.RemoteReference) -> Deferred[None]:
-        # Whatever goes wrong with it has closed the link.
-        return self.call(peer, "ping").addErrback(lambda failure: None)
+        def answered(_: object) -> None:
+            # Whatever goes wrong with it has closed the link.
+            self._pinged = None
+
+        self._pinged = self._clock.seconds()
+        return self.call(peer, "ping").addBoth(answered)
 
     def close(self) -> None:
         """Give up the connection: nothing is delivered any more."""
@@ -278,6 +297,13 @@ class Link:
     def _lost(self) -> None:
         if self._pings is not None:
             self._pings.stop()
+
+
+def _why(reason: Failure) -> str:
+    """Say what is wrong with the TLS of a connection, where that is why it was lost."""
+    if isinstance(reason.value, SSL.Error) and reason.value.args:
+        return "".join(f": TLS: {error[-1]}" for error in reason.value.args[0][-1:])
+    return ""
 
 
 def _send(failure: Failure) -> Failure:

@@ -259,7 +259,11 @@ class _LoginServer:
 
     def _replaced(self) -> None:
         self._isReplaced = True
-        self._gate.replaced()
+        _log.error(
+            "another gate has registered with {server} by our name and address: each gate of a"
+            " name needs an advertise of its own",
+            server=self._text,
+        )
 
 
 class GateEnd(Served):

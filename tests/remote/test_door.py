@@ -60,7 +60,7 @@ class Realm:
 
     def requestAvatar(self, avatarId: Any, mind: Any, *interfaces: Any) -> Any:
         """See L{IRealm.requestAvatar}."""
-        Link(mind, self._clock, TIMES)
+        Link(mind, self._clock, TIMES).stays()
         self.known.append(avatarId)
         return IDesk, Served(), lambda: self.left.append(avatarId)
 
@@ -86,6 +86,8 @@ class EnterTests(ControlCase):
 
     def ask(self, there: pb.RemoteReference, method: str, *arguments: object) -> Deferred[Any]:
         """Ask something at the door."""
+        # Many answers to one connection are more than a stranger may send.
+        self.peer.isProved = True
         return Link(self.peer, self.clock, TIMES).ask(there, method, *arguments)
 
     def test_rightKey(self) -> None:
@@ -350,6 +352,18 @@ class OtherServersTests(LinkCase):
         self.assertFails(entering, GateUnavailable, f"no connection within {TIMES.proof:g} seconds")
         self.assertQuiet()
 
+    def test_sendsMuch(self) -> None:
+        """Who has not proved that the key is held there may send no more than strangers may."""
+
+        class Root(Served):
+            def remote_challenge(self, version: int) -> bytes:
+                return bytes(5000)
+
+        self.listen(Root())
+        with capturedLogs() as events:
+            self.assertFails(self.enter(), GateUnavailable)
+        self.assertEqual(len([each for each in warnings(events) if "too much" in each]), 1)
+
     def test_silent(self) -> None:
         """Who says nothing is let go of after C{answer} seconds."""
         self.listen(None)
@@ -357,7 +371,7 @@ class OtherServersTests(LinkCase):
         self.wait(TIMES.answer - 0.25)
         self.assertNoResult(entering)
         self.wait(0.25)
-        self.assertFails(entering, GateUnavailable, "nobody there who speaks Perspective Broker")
+        self.assertFails(entering, GateUnavailable, "no login server answers there")
         self.assertTrue(self.place.wire.isLost)
         self.assertQuiet()
 

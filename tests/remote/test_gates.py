@@ -13,13 +13,14 @@ from zope.interface.verify import verifyObject
 
 from msgserver.cluster import GateLoad, GateReport, IGate, LoginRecord, Registration
 from msgserver.errors import Forbidden, GateUnavailable, InvalidState, NotAcceptable
-from msgserver.remote.door import identityOf
+from msgserver.remote.door import OPERATOR, identityOf
 from msgserver.remote.gates import pack, reportOf, unpack
 from msgserver.remote.link import Link
 from msgserver.remote.servers import GateEnd
 from msgserver.testing import MemoryGate
 from tests.remote.links import (
     GATE_TIMEOUT,
+    OPERATOR_KEY,
     OTHER_KEY,
     SAMPLE,
     TIMES,
@@ -254,6 +255,15 @@ class DeskTests(GateCase):
         )
         self.assertEqual(len(self.directory.registrations), 1)
         self.resultOf(self.call("loggedOut", b"alice", b"1"))
+
+    def test_never(self) -> None:
+        """A peer that holds the key and does not register is let go of in time."""
+        link, _ = self.entered()
+        operator, _ = self.entered(OPERATOR, OPERATOR_KEY)
+        with capturedLogs() as events:
+            self.wait(TIMES.proof)
+        self.assertEqual((link.isLost, operator.isLost, self.link.isLost), (True, False, False))
+        self.assertEqual(len([each for each in warnings(events) if "not register" in each]), 1)
 
     def test_weight(self) -> None:
         """A weight by which no login could be weighed is refused."""

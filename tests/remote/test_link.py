@@ -85,6 +85,7 @@ class Realm:
         """See L{IRealm.requestAvatar}."""
         self.desk = Desk()
         self.desk.link = Link(mind, self._clock, TIMES)
+        self.desk.link.stays()
         return IDesk, self.desk, lambda: None
 
 
@@ -512,6 +513,19 @@ class PingTests(LinkTestCase):
         self.desk.link.watch(self.desk.peer)
         self.wait(60)
         self.assertEqual(self.pings(), (0, 12))
+
+    def test_late(self) -> None:
+        """A peer is late when a ping has been without an answer for a second, until it is here."""
+        self.watch()
+        self.wait(TIMES.pingInterval - 0.25)
+        self.place.hold()
+        self.wait(1)
+        self.assertFalse(self.link.isLate)
+        self.wait(0.25)
+        self.assertTrue(self.link.isLate)
+        self.place.hold(False)
+        self.turn()
+        self.assertFalse(self.link.isLate)
 
     def test_frozen(self) -> None:
         """

@@ -217,8 +217,7 @@ class ConnectTests(OperationsCase):
         self.assertFails(
             connecting,
             GateUnavailable,
-            f"tcp:one: {ConnectionRefusedError()}\n"
-            "tcp:two: nobody there who speaks Perspective Broker",
+            f"tcp:one: {ConnectionRefusedError()}\ntcp:two: no login server answers there",
         )
         self.assertTrue(frozen.wire.client.disconnected)
 

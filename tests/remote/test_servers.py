@@ -291,9 +291,11 @@ class RegisterTests(ServersCase):
         """
         self.register()
         for count in (1, 2):
-            self.directory.gate.replaced()
-            self.wait(RETRY)
-            self.assertTrue(self.gate.isReplaced)
+            with capturedLogs() as events:
+                self.directory.gate.replaced()
+                self.wait(RETRY)
+            errors = [event for event in events if event["log_level"] is LogLevel.error]
+            self.assertIn("an advertise of its own", formatEvent(errors[0]))
             self.assertEqual(len(self.directory.registrations), count)
             self.wait(RETRY)
             self.assertEqual(len(self.directory.registrations), count + 1)
