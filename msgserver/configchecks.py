@@ -14,6 +14,7 @@ from msgserver.addresses import (
     placeholderIn,
 )
 from msgserver.configreading import Reading
+from msgserver.endpointstrings import clientStringOf
 from msgserver.tomllines import KeyPath
 
 _SHORTER_TIMES: tuple[tuple[KeyPath, KeyPath], ...] = (
@@ -23,6 +24,7 @@ _SHORTER_TIMES: tuple[tuple[KeyPath, KeyPath], ...] = (
 """Pairs of times of which the first runs within the second."""
 
 _LISTEN, _ADVERTISE = ("gate", "listen"), ("gate", "advertise")
+_CONTROL, _GATE_LOGIN = ("login", "control"), ("gate", "login")
 _PROCESSES, _ADDRESSES = ("gate", "processes"), ("gate", "addresses")
 
 
@@ -35,6 +37,36 @@ def checkServers(reading: Reading) -> None:
         _checkAddresses(reading)
         if reading.value(_PROCESSES) > 1:
             _checkProcesses(reading)
+    if reading.has(_CONTROL) and reading.has(_GATE_LOGIN):
+        _checkLink(reading)
+
+
+def _checkLink(reading: Reading) -> None:
+    """See to it that a gate and a login server of one file, if they are to meet, can do so."""
+    listen, gates = reading.value((*_CONTROL, "listen")), reading.value((*_CONTROL, "gates"))
+    servers, key = reading.value((*_GATE_LOGIN, "servers")), reading.value((*_GATE_LOGIN, "key"))
+    name, processes = reading.value(("gate", "servername")), reading.value(_PROCESSES)
+    if None in (listen, gates, servers, key, name, processes):
+        return
+    ends = list(map(clientStringOf, listen))
+    if None not in ends and not {_portOf(end) for end in ends if end} & set(map(_portOf, servers)):
+        # One process may well be a gate of another login server; several have no other reason.
+        if processes > 1:
+            reading.add(
+                f"none of these is where [login.control] listens: that is {', '.join(listen)}",
+                (*_GATE_LOGIN, "servers"),
+            )
+    elif name not in gates:
+        reading.add(f'"{name}" must be there, for the gate in this file', (*_CONTROL, "gates"))
+    elif gates[name] != key:
+        reading.add(
+            f'must be the key that login.control.gates has for "{name}"', (*_GATE_LOGIN, "key")
+        )
+
+
+def _portOf(text: str) -> str:
+    """Give what tells one client's endpoint string of this machine from another, about."""
+    return text if text.startswith("unix:") else text.rpartition(":")[2].removeprefix("port=")
 
 
 def _checkTimes(reading: Reading) -> None:

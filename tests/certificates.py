@@ -95,13 +95,14 @@ class Signed:
 
 def writeCertificates(folder: Path) -> Signed:
     """
-    Write C{authority.pem}, and C{login.pem}, C{gate.pem} and their C{.key} signed by it.
+    Write C{authority.pem}, and C{login.pem}, C{gate.pem}, C{operator.pem} and their C{.key}
+    signed by it.
 
     @return: the authority.
     """
     authority = Signed("authority")
     (folder / "authority.pem").write_bytes(authority.certificate)
-    for name in ("login", "gate"):
+    for name in ("login", "gate", "operator"):
         signed = authority.sign(name)
         (folder / f"{name}.pem").write_bytes(signed.certificate)
         (folder / f"{name}.key").write_bytes(signed.key)

@@ -13,6 +13,7 @@ from msgserver.errors import ConfigErrors
 from tests.test_configfile import GATE, LOGIN, ConfigFileTestCase, EchoHandler, LoginHandler
 
 LINK = '[gate.login]\nkey = "a-key-for-these-tests"\n'
+GATES = 'gates.sample = "a-key-for-these-tests"\n'
 FOUR = (
     GATE + 'listen = ["tcp:{port}:interface={host}", "unix:/run/gate-{port}"]\n'
     'advertise = "{host}:{port}"\n'
@@ -52,7 +53,7 @@ class ProcessesTests(ProcessesTestCase):
         """Each is the gate alone: no login handler is made for it, and nobody connects to it."""
         made = []
         self.patch(LoginHandler, "__init__", lambda handler: made.append(handler))
-        content = f"{LOGIN}[login.control]\n{FOUR}{LINK}"
+        content = f"{LOGIN}[login.control]\n{GATES}{FOUR}{LINK}"
         parts = self.loadFor(3, content)
         self.assertEqual((parts.login, parts.control, made), (None, None, []))
         assert parts.gate is not None
@@ -61,7 +62,7 @@ class ProcessesTests(ProcessesTestCase):
 
     def test_supervisor(self) -> None:
         """The one that is started by hand is none of them, and the login server where it is."""
-        parts = self.loadFor(0, f"{LOGIN}[login.control]\n{FOUR}{LINK}")
+        parts = self.loadFor(0, f"{LOGIN}[login.control]\n{GATES}{FOUR}{LINK}")
         assert parts.login is not None and parts.gate is not None
         self.assertIsNotNone(parts.control)
         self.assertEqual((parts.gate.endpoints, parts.gate.settings.processes), ((), 4))
@@ -188,3 +189,50 @@ class ChecksTests(ProcessesTestCase):
             ':5: gate.addresses: must be a list of strings, each "port", "first-last" (ports) or'
             ' "host:port", not 5',
         )
+
+
+class LinkTests(ProcessesTestCase):
+    """A login server and a gate of one file, that are to meet over the control link."""
+
+    def mistakes(self, control: str, link: str, gate: str = FOUR) -> list[str]:
+        """Load a file with these, and tell what is wrong with it."""
+        content = f"{LOGIN}[login.control]\n{control}{gate}{LINK}{link}"
+        try:
+            self.loadFor(0, content)
+        except ConfigErrors as errors:
+            return [f"{error.key}: {error.reason}" for error in errors.errors]
+        return []
+
+    def test_meet(self) -> None:
+        """They meet by the defaults, by other ports, by whatever name, and by a UNIX socket."""
+        unix = 'listen = ["unix:/run/x.sock:mode=600"]\n'
+        for control, link in (
+            ("", ""),
+            ('listen = ["tcp:9:interface=127.0.0.1"]\n', 'servers = ["tcp:localhost:9"]\n'),
+            ('listen = ["tcp:9:interface=127.0.0.1"]\n', 'servers = ["tcp:host=x:port=9"]\n'),
+            (unix, 'servers = ["tcp:a:1", "unix:/run/x.sock"]\n'),
+        ):
+            self.assertEqual(self.mistakes(GATES + control, link), [], control)
+
+    def test_elsewhere(self) -> None:
+        """Several processes that would not connect to the login server that starts them."""
+        unix = 'listen = ["unix:/run/x.sock:mode=600"]\n'
+        for control in (unix, 'listen = ["tcp:9:interface=127.0.0.1"]\n'):
+            (mistake,) = self.mistakes(GATES + control, "")
+            self.assertRegex(mistake, r"^gate\.login\.servers: none of these is where \[login\.con")
+
+    def test_oneElsewhere(self) -> None:
+        """A gate of one process may be of another login server's."""
+        control = 'listen = ["tcp:9:interface=127.0.0.1"]\n'
+        self.assertEqual(self.mistakes(control, "", GATE), [])
+
+    def test_keys(self) -> None:
+        """A key that is not the same, or missing; the key itself is never told (L6)."""
+        for control, mistake in (
+            ('gates.sample = "another key, long enough"\n', "gate.login.key: must be the key that"),
+            ('gates.sampel = "a-key-for-these-tests"\n', 'login.control.gates: "sample" must be'),
+            ("", 'login.control.gates: "sample" must be'),
+        ):
+            (told,) = self.mistakes(control, "")
+            self.assertIn(mistake, told)
+            self.assertNotIn("a-key", told)

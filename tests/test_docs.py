@@ -49,7 +49,7 @@ from tests.pages import (
 COUNTS = {
     "README.md": {"sh": 4, "python": 2, "toml": 1},
     "docs/protocol.md": {"text": 2, "python": 2},
-    "docs/running.md": {"sh": 9, "console": 2, "toml": 5, "ini": 2, "text": 2},
+    "docs/running.md": {"sh": 9, "console": 2, "toml": 6, "ini": 2, "text": 2},
     "docs/operating.md": {"toml": 3, "console": 5},
     "docs/handlers.md": {"python": 11, "toml": 1},
     "docs/clients.md": {"python": 4},

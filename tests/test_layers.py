@@ -84,7 +84,7 @@ ALLOWED = {
     "sections": f"{WIRE} configvalues addresses linksections",
     "config": SECTIONS,
     "configreading": READING,
-    "configchecks": f"{READING} configreading",
+    "configchecks": f"{READING} configreading endpointstrings",
     "loading": "errors interfaces",
     "endpointstrings": "",
     "linktls": "",

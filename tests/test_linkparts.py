@@ -251,7 +251,8 @@ class GateLoginTests(LinkTestCase):
 
     def test_meet(self) -> None:
         """With their certificates, a gate and the login server of one file hear each other."""
-        parts = self.load(CONTROL + self.tls("login") + GATE_LOGIN + self.tls("gate"))
+        gates = f'gates.sample = "{KEY}"\n'
+        parts = self.load(CONTROL + gates + self.tls("login") + GATE_LOGIN + self.tls("gate"))
         assert parts.control is not None and parts.gateLogin is not None
         talkers = Talker(), Talker()
         parts.control.endpoints[0][1].listen(Factory.forProtocol(lambda: talkers[0]))
