@@ -125,11 +125,14 @@ class LoginService(Service):
 
     def _candidates(self, server: bytes, home: IGate | None) -> list[Member]:
         """Give the gates that may take a login, the best first; refuse it if there is none."""
-        if not any(self._directory.group(server)):
-            raise Forbidden(f"no gate is named {server!r}")
         candidates = self._directory.candidates(server, home, self._clock.seconds())
         if not candidates:
-            raise Forbidden(f"no gate that is named {server!r} takes logins")
+            if any(self._directory.group(server)):
+                refusal = Forbidden(f"no gate that is named {server!r} takes logins")
+            else:
+                refusal = Forbidden(f"no gate is named {server!r}")
+            self.log.info("login refused: {refusal}", refusal=refusal)
+            raise refusal
         return candidates
 
     async def _logInAt(self, member: Member, account: Account, secret: bytes) -> LoginRecord | None:

@@ -150,6 +150,14 @@ class RegisterTests(ReportCase):
         self.assertRefused(self.loginOf(b"alice"), Forbidden)
         self.assertEqual(self.loggedIn(b"new"), b"1")
 
+    def test_noAddress(self) -> None:
+        """L5: a gate that clients cannot be told of, beside others of its name, is warned of."""
+        with capturedLogs() as events:
+            self.register(MemoryGate(), b"alone")
+            self.register(MemoryGate(), b"alone", address="east:1")
+        warnings = [each for each in events if each["log_level"] is LogLevel.warn]
+        self.assertEqual([each["gate"] for each in warnings], ["alone@east:1"])
+
     def test_unregister(self) -> None:
         """A gate that unregisters is forgotten with its logins, and no other gate is."""
         self.loggedIn(b"other", b"alice")

@@ -165,6 +165,9 @@ class LinkTests(SynchronousTestCase):
             self.waitForLine(gate, "no registration with", 2)
             self.assertNotIn("registered with", gate.log)
             self.assertNotIn("Traceback", gate.log)
+            if settings:
+                self.assertRegex(gate.log, "the connection was lost: TLS: .*unknown ca")
+                self.assertRegex(loginServer.log, "the connection was lost: TLS: .*certificate")
             self.assertEqual(self.operate("gates", server=server, gate=settings).returncode, 3)
         self.assertRaises(Forbidden, login, loginServer.ports["login"], b"alice")
         self.assertNotIn("has registered", loginServer.log)
