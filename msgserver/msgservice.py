@@ -250,7 +250,8 @@ class MsgService(Service):
             address=self._address,
         )
         # The two take turns, but not at once.
-        self._again = self._clock.callLater(_TURN, self._register)
+        if self._state is not _State.STOPPING and (self._again is None or not self._again.active()):
+            self._again = self._clock.callLater(_TURN, self._register)
 
     # IMsgConnections
 

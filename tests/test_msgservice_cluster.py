@@ -299,8 +299,10 @@ class ReplacedTests(GateCase):
         )
 
     def test_stops(self) -> None:
-        """Not when it has stopped meanwhile."""
+        """Not when it has stopped meanwhile, however often, and also while it stops."""
+        self.service.replaced()
         self.service.replaced()
         self.successResultOf(self.stop())
+        self.service.replaced()
         self.clock.advance(5)
         self.assertEqual(len(self.directory.registrations), 1)

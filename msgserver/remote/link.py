@@ -221,9 +221,7 @@ class LinkBroker(pb.Broker):
 
 
 class Link:
-    """
-    A connection to a peer, and what it is asked.
-    """
+    """A connection to a peer, and what it is asked."""
 
     def __init__(self, broker: LinkBroker, clock: IReactorTime, times: LinkTimes) -> None:
         self.broker = broker
