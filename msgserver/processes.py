@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import sys
 from collections.abc import Callable
 from math import ceil
@@ -201,19 +202,31 @@ class Supervised(Service):
     our standard input closes.
 
     @param stdin: the descriptor to watch.
+    @param handle: sets what a signal does.
     """
 
     log = Logger()
 
-    def __init__(self, reactor: Any, stdin: int = 0) -> None:
+    def __init__(
+        self, reactor: Any, stdin: int = 0, handle: Callable[..., object] = signal.signal
+    ) -> None:
         self._reactor = reactor
         self._stdin = stdin
+        self._handle = handle
 
     def startService(self) -> None:
         """Watch standard input."""
         Service.startService(self)
         lifeline = _Lifeline(self._reactor, self._stdin, self._supervisorLost)
         FileDescriptor.startReading(lifeline)
+
+    def stopService(self) -> None:
+        """
+        Take no second signal for one: systemd, and whoever signals all processes of a command,
+        tells this one as well as its supervisor.
+        """
+        Service.stopService(self)
+        self._handle(signal.SIGTERM, signal.SIG_IGN)
 
     def _supervisorLost(self) -> None:
         if self.running:

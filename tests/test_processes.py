@@ -5,6 +5,7 @@ Tests for L{msgserver.processes}, on a reactor in memory whose processes do as t
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from typing import Any
 
@@ -382,7 +383,10 @@ class SupervisedTests(SynchronousTestCase):
         stdin, self.supervisor = os.pipe()
         self.addCleanup(os.close, stdin)
         self.addCleanup(self.endSupervisor)
-        self.service = Supervised(self.reactor, stdin)
+        self.handled: list[tuple[int, object]] = []
+        self.service = Supervised(
+            self.reactor, stdin, lambda *handled: self.handled.append(handled)
+        )
         self.service.startService()
 
     def endSupervisor(self) -> None:
@@ -418,8 +422,10 @@ class SupervisedTests(SynchronousTestCase):
         self.read()
 
     def test_stopping(self) -> None:
-        """A process that is stopping already cares no more."""
+        """A process that is stopping already cares no more, nor for a second signal."""
+        self.assertEqual(self.handled, [])
         self.service.stopService()
+        self.assertEqual(self.handled, [(signal.SIGTERM, signal.SIG_IGN)])
         self.endSupervisor()
         self.read()
         self.assertFalse(self.reactor.hasStopped)
