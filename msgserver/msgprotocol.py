@@ -142,9 +142,11 @@ class MsgProtocol(Protocol):
 
     def pauseProducing(self) -> None:
         """The transport holds back answers: the client must read before it may ask (B3)."""
-        self._isStalled = True
-        self.factory.stalls.start(self)
-        self._adjustReading()
+        # It says so again with each further answer, which gives the client no further time.
+        if not self._isStalled:
+            self._isStalled = True
+            self.factory.stalls.start(self)
+            self._adjustReading()
 
     def resumeProducing(self) -> None:
         """The client has read everything: go on."""

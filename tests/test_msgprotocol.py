@@ -282,6 +282,28 @@ class SlowReaderTests(GateCase):
         again.ask(ONE, b"?")
         self.assertEqual(again.heard(), [b"hello\x01" + ONE])
 
+    def test_answersGiveNoFurtherTime(self) -> None:
+        """B3: its time runs on, whatever is answered meanwhile."""
+        client = self.connect(self.login())
+        client.ask(ONE, b"later:a")
+        client.protocol.pauseProducing()
+        self.clock.advance(29)
+        self.fulfil(b"a", b"done")
+        client.protocol.pauseProducing()  # As TCP says again with each further write.
+        self.assertFalse(client.isAborted)
+        self.clock.advance(1)
+        self.assertTrue(client.isAborted)
+
+    def test_drainedGetsTheWholeTime(self) -> None:
+        """B3: each time that it has drained, its time begins anew."""
+        client = self.connect(self.login())
+        client.protocol.pauseProducing()
+        self.clock.advance(29)
+        client.protocol.resumeProducing()
+        client.protocol.pauseProducing()
+        self.clock.advance(29)
+        self.assertFalse(client.isAborted)
+
     def test_answersWaitForTheTransport(self) -> None:
         """B3: a few small requests do not fill memory with large answers."""
         client = self.connect(self.login())
