@@ -3,12 +3,14 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
+STEPS ?= 1000000
+SEED ?= 0
 INSTALLED = $(VENV)/installed
 INSTALLED_DEV = $(VENV)/installed-dev
 PURE = msgserver/wire/*,msgserver/sessions.py,msgserver/kept.py,msgserver/current.py,msgserver/directory.py
 
 .DEFAULT_GOAL = help
-.PHONY: help run run-cluster demo test check bench-logins clean
+.PHONY: help run run-cluster demo test check simulate bench-logins clean
 
 help: ## list what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' Makefile
@@ -44,6 +46,9 @@ test: $(INSTALLED_DEV) ## run the linter, the type checker and all tests
 check: $(INSTALLED_DEV) ## run the linter and the type checker only
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+
+simulate: $(INSTALLED_DEV) ## search STEPS=1000000 steps of a simulated network for a broken promise
+	@$(BIN)/python -m tests.simulation --steps $(STEPS) --seed $(SEED) --coverage --all-reached
 
 bench-logins: $(INSTALLED) ## measure logins a second, with and without the control link
 	@$(BIN)/python -m bench.logins

@@ -1,0 +1,108 @@
+"""
+The servers, which tell the model what they do.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure
+
+from msgserver.interfaces import User
+from msgserver.loginservice import LoginService
+from msgserver.msgprotocol import MsgFactory
+from msgserver.msgservice import MsgService
+from msgserver.sessions import Login
+from tests.simulation.handlers import Handler
+from tests.simulation.model import GateModel
+from tests.simulation.network import (
+    Port,
+    Transport,
+)
+from tests.simulation.parts import Limits, Wire
+
+if TYPE_CHECKING:
+    from tests.simulation.world import World
+
+
+class ServerTransport(Transport):
+    """The gate's end of a connection, which tells the model what happens."""
+
+    wire: Wire
+    model: GateModel
+
+    def write(self, data: bytes) -> None:
+        """Write, and have that judged."""
+        if data and self.connected and not self._aborting:
+            self.model.wrote(self.wire, data)
+        Transport.write(self, data)
+
+    def connectionLost(self, reason: Failure) -> None:
+        """Be lost."""
+        if self.connected:
+            self.model.lost(self.wire)
+        Transport.connectionLost(self, reason)
+
+    def _dataReceived(self, data: bytes | None) -> Any:
+        if data:
+            self.model.received(self.wire, data)
+        result = Transport._dataReceived(self, data)
+        self.model.settle(self.wire, False)
+        return result
+
+
+class WatchedGate(MsgService):
+    """A gate that says which logins it has admitted."""
+
+    model: GateModel
+
+    def admit(self, user: User, secret: bytes) -> Login:
+        """Admit a login."""
+        admitted = MsgService.admit(self, user, secret)
+        self.model.admitted(user, secret)
+        return admitted
+
+
+class WatchedLogins(LoginService):
+    """A login server that says who is being logged in."""
+
+    underWay: list[bytes]
+
+    def login(self, token: bytes, secret: bytes, peer: str) -> Deferred[Any]:
+        """Run a login."""
+        uid = token.split(b" ")[1]
+        self.underWay.append(uid)
+        done = LoginService.login(self, token, secret, peer)
+
+        def over(result: Any) -> Any:
+            self.underWay.remove(uid)
+            return result
+
+        return done.addBoth(over)
+
+
+class Gate:
+    """One gate, its port, and its model."""
+
+    def __init__(self, world: World, name: str, limits: Limits, hasAddress: bool) -> None:
+        reactor = world.reactor
+        self.name = name
+        self.model = GateModel(
+            limits, reactor.seconds, world.reached, world.isLoginUnderWay, world.trace
+        )
+        self.handler = Handler(world, self.model)
+        self.service = WatchedGate(
+            self.handler,
+            b"sample",
+            reactor,
+            world.logins,
+            f"{name}:1" if hasAddress else None,
+            limits.session,
+            limits.life,
+            world.randomBytes,
+        )
+        self.service.model = self.model
+        self.factory = MsgFactory(self.service, reactor, limits.gate)
+        self.port = Port(name, self.factory)
+        self.stopped: Deferred[Any] | None = None
