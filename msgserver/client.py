@@ -270,6 +270,9 @@ class MsgClient:
         except Unauthorized as refusal:
             self._end(refusal)
             raise
+        if loggedIn.address is None and self._gate is None:
+            # It would lead nowhere for ever; the next may have what got lost of this one.
+            raise InvalidState("the login gives no address, and no gate was given")
         # Not before there is a new login: until then the old one's gate may be back.
         unanswered = self._login.end()
         self._login.begin(loggedIn)
@@ -306,8 +309,7 @@ class MsgClient:
         loggedIn = self._login.loggedIn
         if loggedIn is not None and loggedIn.address is not None:
             return self._connectTo(*parseAddress(loggedIn.address))
-        if self._gate is None:
-            raise InvalidState("the login gives no address, and no gate was given")
+        assert self._gate is not None, "a login that leads nowhere was taken"
         return self._gate
 
     def _connectionLost(self, _: None) -> None:

@@ -329,6 +329,20 @@ class AddressTests(SynchronousTestCase):
         clock.pump([0, 0])
         self.failureResultOf(waiting, InvalidState)
 
+    def test_addressGotLost(self) -> None:
+        """L5: where the connection broke between the two lines, another login is taken."""
+        reactor = MemoryReactorClock()
+        logins = [FIRST, LoggedIn(SECOND.user, SECRET, "127.0.0.1:9999")]
+        client = MsgClient(
+            reactor, lambda: succeed(logins.pop(0)), retryPolicy=lambda failures: 1.0
+        )
+        answer = client.request(b"hello")
+        reactor.advance(0)
+        self.assertEqual(reactor.tcpClients, [])
+        self.assertNoResult(answer)
+        reactor.pump([1.0, 0.0])
+        self.assertEqual(reactor.tcpClients[-1][:2], ("127.0.0.1", 9999))
+
 
 class OutOfReachTests(MsgClientTestCase):
     """When the gate's silence has a new login taken, and when the login is kept."""

@@ -62,6 +62,8 @@ STEPS = {
 }
 """How often each step is tried, beside the others."""
 
+STRANGERS = ("stranger", "connect", "request", "again", "garbage", "broken", "hang up")
+
 TROUBLES = {
     "cut": 2.0,
     "stick": 2.0,
@@ -154,6 +156,10 @@ class World:
         self.weights = STEPS | {
             name: weight * random.choice([0.0, 0.2, 1.0, 2.0]) for name, weight in TROUBLES.items()
         }
+        # There are worlds of devices alone, and of strangers alone: each gets further there.
+        absent = random.choice([("device", "ask"), STRANGERS, STRANGERS, (), ()])
+        for name in absent:
+            self.weights[name] = 0.0
         self.weights["wait"] *= random.choice([0.3, 1.0, 1.0, 4.0])
         self.weights["stick"] *= random.choice([1.0, 1.0, 3.0])
         self.hasAddress = random.random() < 0.6
@@ -168,7 +174,7 @@ class World:
             gate.service.startService()
 
     def _makeLimits(self, random: Random) -> Limits:
-        expired = random.choice([2, 2, 4, 6, 8])
+        expired = random.choice([2, 3, 4, 4, 6])
         self.maxUnanswered = expired // 2
         self.hasRoom = random.random() < 0.7
         session = SessionLimits(
