@@ -5,12 +5,13 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 STEPS ?= 1000000
 SEED ?= 0
+SECONDS ?= 60
 INSTALLED = $(VENV)/installed
 INSTALLED_DEV = $(VENV)/installed-dev
 PURE = msgserver/wire/*,msgserver/sessions.py,msgserver/kept.py,msgserver/current.py,msgserver/directory.py
 
 .DEFAULT_GOAL = help
-.PHONY: help run run-cluster demo test check simulate bench-logins clean
+.PHONY: help run run-cluster demo test check simulate chaos fuzz mutants bench-logins clean
 
 help: ## list what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' Makefile
@@ -50,11 +51,20 @@ check: $(INSTALLED_DEV) ## run the linter and the type checker only
 simulate: $(INSTALLED_DEV) ## search STEPS=1000000 steps of a simulated network for a broken promise
 	@$(BIN)/python -m tests.simulation --steps $(STEPS) --seed $(SEED) --coverage --all-reached
 
+chaos: $(INSTALLED_DEV) ## break connections of real processes for a minute, and drop thousands at once
+	@$(BIN)/python -m tests.chaos
+
+fuzz: $(INSTALLED_DEV) ## fuzz ports, clients and parsers for SECONDS=60; only some: FUZZ="gate login"
+	@$(BIN)/python -m tests.fuzz $(FUZZ) --seconds $(SECONDS)
+
+mutants: $(INSTALLED_DEV) ## apply deliberate faults one at a time: the tests must catch each
+	@$(BIN)/python -m tests.mutants
+
 bench-logins: $(INSTALLED) ## measure logins a second, with and without the control link
 	@$(BIN)/python -m bench.logins
 
 clean: ## remove everything that was made here
-	rm -rf $(VENV) build dist msgserver.egg-info _trial_temp* .coverage* htmlcov
+	rm -rf $(VENV) .fuzz build dist msgserver.egg-info _trial_temp* .coverage* htmlcov
 	rm -rf .hypothesis .mypy_cache .pytest_cache .ruff_cache twisted/plugins/dropin.cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 

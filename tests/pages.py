@@ -24,6 +24,7 @@ PAGES = (
     "docs/operating.md",
     "docs/handlers.md",
     "docs/clients.md",
+    "docs/guarantees.md",
 )
 
 _FENCE = "```"

@@ -203,13 +203,17 @@ class Taken:
 
 
 class RawEnd:
-    """A socket that a stranger reads and writes."""
+    """
+    A socket that a stranger reads and writes.
+
+    @ivar isStubborn: it does not close where the other end has.
+    """
 
     def __init__(self, socket: Socket, taken: Taken | None, trace: Callable[[str], None]) -> None:
         self.socket = socket
         self.taken = taken
         self.outbox = b""
-        self.heard = 0
+        self.isStubborn = False
         self._isEnding = False
         self._trace = trace
 
@@ -226,11 +230,10 @@ class RawEnd:
         try:
             data = self.socket.recv(2**16)
         except OSError as error:
-            if error.errno == errno.EWOULDBLOCK:
-                return
-            data = b""
-        self.heard += len(data)
-        if not data:
+            if error.errno != errno.EWOULDBLOCK:
+                self.socket.close()
+            return
+        if not data and (not self.isStubborn or self.socket.outgoing.isEnded):
             self.socket.close()
 
     def write(self) -> None:

@@ -115,6 +115,7 @@ class ClientSteps(GateSteps):
             hello = hello[:-4] + b"AAA="
         end = self._newEnd(self._gateOf(taken.loggedIn).port, taken)
         end.outbox = hello
+        end.isStubborn = y // 512 % 8 == 0
         for number in range((0, 0, 0, 1, 3)[y // 96 % 5]):
             end.outbox += self._written(taken, x + 7 * number, y + 11 * number)
         return True

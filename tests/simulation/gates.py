@@ -44,6 +44,14 @@ class ServerTransport(Transport):
             self.model.lost(self.wire)
         Transport.connectionLost(self, reason)
 
+    def doWrite(self) -> Any:
+        """Send; whoever was held back may go on, and be judged."""
+        pushBacks, wasPushedBack = self.pushBacks, self.isPushedBack
+        result = Transport.doWrite(self)
+        if wasPushedBack and (not self.isPushedBack or self.pushBacks > pushBacks):
+            self.model.settle(self.wire, False)
+        return result
+
     def _dataReceived(self, data: bytes | None) -> Any:
         if data:
             self.model.received(self.wire, data)

@@ -8,6 +8,7 @@ from tests.simulation.clients import ignored
 from tests.simulation.gates import Gate
 from tests.simulation.handlers import SimulatedBug
 from tests.simulation.networksteps import NetworkSteps
+from tests.simulation.world import KICK_TIMEOUT
 
 
 class GateSteps(NetworkSteps):
@@ -62,7 +63,15 @@ class GateSteps(NetworkSteps):
         for gate, each in living:
             if each == user:
                 gate.model.mayKick(user)
-        self.logins.operations.kick(user.uid, user.subid).addBoth(ignored)
+        begun = self.reactor.seconds()
+        done = self.logins.operations.kick(user.uid, user.subid).addBoth(ignored)
+
+        def over(_: None) -> None:
+            seconds = self.reactor.seconds() - begun
+            if seconds > KICK_TIMEOUT + 1e-6:
+                self.fail("U3", f"a kick took {seconds:g} seconds")
+
+        done.addCallback(over)
         return True
 
     def _kick_old(self, x: int, y: int) -> bool:
@@ -86,4 +95,4 @@ class GateSteps(NetworkSteps):
     def _stopGate(self, gate: Gate) -> None:
         gate.port.factory = None
         gate.model.draining()
-        gate.stopped = gate.service.stopService()
+        gate.stopped = gate.service.stopService().addCallback(lambda _: gate.model.stopped())

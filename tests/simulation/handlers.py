@@ -23,7 +23,7 @@ from msgserver.wire.gate import ANSWERED, FAILED
 from tests.simulation.model import GateModel
 from tests.simulation.parts import Request
 
-QUICK_VERBS = [b"now"] * 6 + [b"soon", b"raise", b"fail", b"none", b"empty"]
+QUICK_VERBS = [b"now"] * 6 + [b"soon", b"raise", b"fail", b"none", b"empty", b"fail-long"]
 SLOW_VERBS = [b"later"] * 3 + [b"async"] * 2
 LARGE_VERBS = [b"large", b"huge", b"long"]
 ENDING_VERBS = [b"bye", b"bye-later", b"bye-async", b"bye-raise"]
@@ -48,6 +48,7 @@ class Surroundings(Protocol):
     """What handlers ask of the simulation."""
 
     seed: int
+    hasRoom: bool
     pending: list[Pending]
     bugs: int
 
@@ -107,6 +108,9 @@ class Handler:
         if verb == b"fail":
             self._failed(request, answer, isLater)
             raise RequestFailed(answer)
+        if verb == b"fail-long":
+            self._failed(request, b"", isLater)
+            raise RequestFailed(bytes(MAX_RESPONSE + 1))
         if verb == b"none":
             self._reached("no answer")
             self._model.answered(request, FAILED, b"", True)
@@ -140,7 +144,8 @@ class Handler:
         """
         Do what was promised with a request.
 
-        @param mode: 0 to 5 answer it; 6 raises, 7 fails with content, 8 gives none.
+        @param mode: 0 to 5 answer it, 4 and 5 with much; 6 raises, 7 fails with content, 8
+            gives none, or too much.
         """
         request = pending.request
         assert request is not None
@@ -154,7 +159,7 @@ class Handler:
         elif mode == 7:
             pending.promised.errback(RequestFailed(answer))
         else:
-            pending.promised.callback(None if mode == 8 else answer)
+            pending.promised.callback(self._noAnswer(request) if mode == 8 else answer)
 
     def _tell(self, request: Request, mode: int) -> None:
         if mode == 6:
@@ -169,7 +174,12 @@ class Handler:
 
     def _answerOf(self, request: Request, mode: int) -> bytes:
         answer = answerOf(request.content)
-        return answer.ljust(40_000, b"+") if mode == 5 else answer
+        if not self._world.hasRoom and request.content.split(b" ")[1].startswith(b"d"):
+            return answer  # A device may not count on more being kept (S7).
+        return answer.ljust({4: MAX_RESPONSE, 5: 40_000}.get(mode, 0), b"+")
+
+    def _noAnswer(self, request: Request) -> bytes | None:
+        return bytes(MAX_RESPONSE + 1) if len(request.content) % 2 else None
 
     def _logOut(self, request: Request) -> None:
         user = request.login.user

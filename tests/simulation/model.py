@@ -172,6 +172,8 @@ class GateModel(RequestModel):
 
     def admitted(self, user: User, secret: bytes) -> None:
         """The gate has a new login."""
+        if self.drainSince is not None:
+            self.fail("B5", f"{user} is admitted while the gate shuts down")
         if user in self.logins:
             self.fail("U5", f"the name {user} was used before")
         self.reached("admitted again" if user.uid in self._uids else "admitted")
@@ -283,6 +285,12 @@ class GateModel(RequestModel):
             if wire.state is State.CURRENT:
                 wire.isPaused, wire.isFull, wire.waiting = True, False, b""
 
+    def stopped(self) -> None:
+        """The gate says that it has shut down (B5)."""
+        for wire in self.wires.values():
+            if wire.login is not None and not wire.transport.isAborted:
+                self.fail("B5", f"the gate has stopped, and connection {wire.number} is open")
+
     # After each step
 
     def checkStep(self, isTurn: bool) -> None:
@@ -308,6 +316,38 @@ class GateModel(RequestModel):
             if now > self.drainSince + life.drainTimeout + _EPSILON:
                 self.fail("B5", f"{login.user} is logged in past drain_timeout")
 
+    def _checkClosing(self, wire: Wire, now: float) -> None:
+        """See that a connection which the gate closes is closed for a reason, and not too hard."""
+        transport, limits = wire.transport, self.limits.gate
+        if not (wire.mustAbort or wire.mustClose or wire.state in (State.ENDED, State.REFUSED)):
+            isLate = (
+                wire.state is State.NEW and now >= wire.opened + limits.handshakeTimeout - _EPSILON
+            )
+            isStalled = (
+                wire.wasStalled
+                and now >= transport.pushedBackSince + limits.stallTimeout - _EPSILON
+            )
+            if not isLate and not isStalled:
+                self.fail("H4", f"connection {wire.number} is closed for no reason")
+        elif transport.isAborted and not wire.mustAbort:
+            since = wire.closingSince
+            isTooLong = since is not None and now >= since + limits.stallTimeout - _EPSILON
+            isLate = now >= wire.opened + limits.handshakeTimeout - _EPSILON
+            isStalled = (
+                wire.wasStalled
+                and now >= transport.pushedBackSince + limits.stallTimeout - _EPSILON
+            )
+            isDrained = (
+                self.drainSince is not None
+                and now >= self.drainSince + self.limits.life.drainTimeout - _EPSILON
+            )
+            if not (isTooLong or isStalled or isDrained or (isLate and wire.login is None)):
+                self.fail("U2", f"connection {wire.number} is cut off before it has its answers")
+        if transport._writeDisconnecting and not transport.isAborted and not transport.isReading:
+            self.fail(
+                "B5", f"connection {wire.number} is closing, and its client's close is not seen"
+            )
+
     def _checkWire(self, wire: Wire, now: float, isTurn: bool) -> None:
         transport, limits = wire.transport, self.limits.gate
         if isTurn:
@@ -324,6 +364,7 @@ class GateModel(RequestModel):
         if wire.state in (State.NEW, State.REFUSED) and wire.held() > limits.maxPacket + 2:
             self.fail("B4", f"connection {number} holds {wire.held()} bytes of a stranger's")
         if transport.isClosing:
+            self._checkClosing(wire, now)
             if wire.closingSince is None:
                 wire.closingSince = now
             elif now > wire.closingSince + limits.stallTimeout + _EPSILON:

@@ -171,12 +171,14 @@ class Transport(Connection):
     Twisted's TCP connection on a L{Socket}.
 
     @ivar pushedBackSince: when it last asked its producer to stop, in seconds.
+    @ivar pushBacks: how often it has done so.
     """
 
     def __init__(self, end: Socket, protocol: IProtocol, reactor: Reactor, peer: str) -> None:
         Connection.__init__(self, cast(Any, end), protocol, cast(Any, reactor))
         self.end = end
         self.pushedBackSince = 0.0
+        self.pushBacks = 0
         self._reactor = reactor
         self._peer = peer
         self.connected = 1
@@ -187,6 +189,7 @@ class Transport(Connection):
         Connection._maybePauseProducer(self)
         if self.producerPaused and not wasPushedBack:
             self.pushedBackSince = self._reactor.seconds()
+            self.pushBacks += 1
 
     @property
     def isAborted(self) -> bool:

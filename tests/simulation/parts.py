@@ -61,6 +61,7 @@ class Wire:
     @ivar waiting: what was received and is not accounted for.
     @ivar due: what is to be written, in this order; where S7 leaves a choice that is yet to
         be seen, each of what it may be.
+    @ivar isGreeted: the verdict on its handshake was written.
     @ivar own: the sessions that it has asked.
     @ivar counts: it is one of C{maxclient}.
     @ivar mustAbort: the rule by which it must be closed at once; C{mustClose}, once what is
@@ -78,6 +79,7 @@ class Wire:
     waiting: bytes = b""
     due: list[bytes] = field(factory=lambda: [b""])
     own: set[bytes] = field(factory=set)
+    isGreeted: bool = False
     isBroken: bool = False
     isPaused: bool = False
     isFull: bool = False

@@ -65,9 +65,10 @@ class RequestModel:
         self._trace(f"    connection {wire.number} is sent {short(data)}")
         if not wire.pay(data):
             self.fail(
-                "H2" if wire.login is None else "S6",
+                "S6" if wire.isGreeted else "H1",
                 f"connection {wire.number} is sent {short(data)}, due is {short(due[0])}",
             )
+        wire.isGreeted = True
 
     def _judge(self, wire: Wire, session: bytes) -> Verdict:
         login = wire.login
@@ -150,6 +151,8 @@ class RequestModel:
         if wire is None:
             self.fail("H4", f"a request of {user} runs, who has no connection")
             return None
+        if wire.transport.isPushedBack:
+            self.fail("B3", f"a request of {user} runs, who does not read")
         while True:
             packet = wire.next(self.limits.session.maxPacket)
             if packet is None or wire.isPaused:
@@ -244,6 +247,8 @@ class RequestModel:
             if not wire.transport.isPushedBack and not wire.isPaused:
                 self.fail("B3", f"connection {wire.number} is served by halves")
             return
+        if wire.isFull and wire.transport.isPushedBack:
+            return  # What waits for both is looked at when the client reads.
         login = wire.login
         isFull = login.running >= self.limits.session.maxRunning
         while not wire.isPaused:

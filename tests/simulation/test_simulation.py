@@ -122,7 +122,7 @@ class FaultTests(SynchronousTestCase):
             self._index = index - 1
             return connect(self, index, transport)
 
-        self.assertFound(Login, "connect", fault, "H2")
+        self.assertFound(Login, "connect", fault, "H1")
 
     def test_oldCloseIsLetThrough(self) -> None:
         """H4: the loss of a connection that was replaced counts."""
