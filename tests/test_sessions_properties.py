@@ -1,220 +1,18 @@
 """
 What holds of a login whatever happens to it, against the rules put as plainly as they can be.
-
-The model below knows S1 to S9, H4, B2, U2 and U5, and nothing of how L{msgserver.sessions}
-keeps them: it forgets nothing and computes everything anew from what has happened.
 """
 
 from __future__ import annotations
 
 from random import Random
 
-from attrs import define, field
 from twisted.trial.unittest import SynchronousTestCase
 
 from msgserver.errors import IndexExpired
-from msgserver.sessions import Connection, Login, Logins, Running, SessionLimits
+from msgserver.sessions import Connection, Logins, Running, SessionLimits
 from msgserver.wire.naming import User
 from tests.logins import MAX_PIECE, SECRET, answer, ask, failure, numbered
-
-MAX_PACKET = 24
-SIZES = {b"big": 30_000, b"huge": 65_530}
-
-
-def response(session: bytes, content: bytes) -> bytes:
-    """Give the response to a request that is answered at once: no two contents have the same."""
-    verb, _, serial = content.partition(b" ")
-    if verb == b"fail":
-        return failure(session, serial)
-    return answer(session, serial.ljust(SIZES.get(verb, 0), b"."))
-
-
-class Application:
-    """
-    Answers by content: C{later N} runs on, C{bye N} ends the login, C{soon N} is answered by
-    way of C{answerLater}, C{fail N} raises; the others are answered.
-    """
-
-    def __init__(self) -> None:
-        self.asked: list[bytes] = []
-        self.running: dict[bytes, Running] = {}
-        self.ready: set[Connection] = set()
-        self.logins = Logins(SessionLimits(), self)
-
-    def requestReceived(self, user: User, content: bytes) -> bytes | None:
-        """Answer a request."""
-        self.asked.append(content)
-        verb, _, serial = content.partition(b" ")
-        if verb == b"fail":
-            raise ValueError(serial)
-        if verb == b"bye":
-            self.logins.end(user)
-        if verb in (b"later", b"soon"):
-            return None
-        return response(b"", content)[2:-1]
-
-    def requestFailed(self, user: User, error: BaseException) -> bytes:
-        """Give the content of a flag-0 response."""
-        content: bytes = error.args[0]
-        return content
-
-    def answerLater(self, running: Running, result: object) -> None:
-        """Keep the request running, or answer it on the spot."""
-        verb, _, serial = self.asked[-1].partition(b" ")
-        if verb == b"later":
-            self.running[self.asked[-1]] = running
-        else:
-            running.answer(serial)
-
-    def answersReady(self, connection: Connection) -> None:
-        """Take note that a connection has answers, or room."""
-        self.ready.add(connection)
-
-    def forgotten(self, login: Login) -> None:
-        """End the login."""
-        self.logins.end(login.user)
-
-
-@define(eq=False)
-class Request:
-    """A request that has begun, and its response once it is made."""
-
-    session: bytes
-    content: bytes
-    connection: int
-    response: bytes | None = None
-
-
-@define
-class Model:
-    """
-    What has happened to a login.
-
-    @ivar latest: the latest request of each session.
-    @ivar made: the requests that were answered, and not dropped (S5), in that order.
-    @ivar own: the sessions that the present connection has used.
-    @ivar waiting: what it has received and not been served.
-    @ivar due: what it is to be sent.
-    """
-
-    limits: SessionLimits
-    latest: dict[bytes, Request] = field(factory=dict)
-    made: list[Request] = field(factory=list)
-    running: dict[bytes, Request] = field(factory=dict)
-    highest: int | None = None
-    index: int = 0
-    isConnected: bool = False
-    isEnded: bool = False
-    isBroken: bool = False
-    isFull: bool = False
-    own: set[bytes] = field(factory=set)
-    waiting: bytes = b""
-    due: bytes = b""
-
-    @property
-    def isOpen(self) -> bool:
-        """Whether requests are served."""
-        return self.isConnected and not self.isEnded and not self.isBroken
-
-    def connect(self, index: int) -> None:
-        """Take a new connection; nothing of the old one's is left for it (H4)."""
-        self.disconnect()
-        self.index = index
-        self.isConnected = True
-        self.isBroken = False
-
-    def disconnect(self) -> None:
-        """Lose the connection."""
-        self.isConnected = self.isFull = False
-        self.own = set()
-        self.waiting = self.due = b""
-
-    def end(self) -> None:
-        """End the login (U2)."""
-        self.isEnded = True
-        self.isFull = False
-
-    def receive(self, data: bytes, sent: bytes, asked: list[bytes]) -> None:
-        """
-        Say what becomes of a batch.
-
-        @param sent: what came out of it; looked at only where S7 leaves a choice.
-        @param asked: takes the contents that the handler is to see.
-        """
-        self.waiting += data
-        self.isFull = False
-        while self.isOpen and len(self.waiting) >= 2:
-            length = int.from_bytes(self.waiting[:2], "big")
-            if not 4 <= length <= MAX_PACKET:
-                self.isBroken = True  # S3, B4
-            elif len(self.waiting) < 2 + length:
-                break
-            elif self.askedAgain(session := self.waiting[length - 2 : length + 2], sent):
-                self.waiting = self.waiting[2 + length :]
-            elif len(self.running) >= self.limits.maxRunning:
-                self.isFull = True  # B2
-                break
-            else:
-                self.begin(session, self.waiting[2 : length - 2], asked)
-                self.waiting = self.waiting[2 + length :]
-
-    def askedAgain(self, session: bytes, sent: bytes) -> bool:
-        """Say whether a request is none of its own, and what happens then (S6, S7)."""
-        request = self.latest.get(session)
-        isPast = self.limits.increasing and not self.countsUp(session)
-        if request is not None and (isPast or session not in self.own):  # S5
-            if request.response is None:
-                request.connection = self.index
-                self.own.add(session)
-                return True
-            if self.isKept(request, sent):
-                self.due += request.response
-                self.own.add(session)
-                return True
-        if isPast:
-            self.end()
-        return isPast
-
-    def countsUp(self, session: bytes) -> bool:
-        """S7: compare by RFC 1982."""
-        number = int.from_bytes(session, "big")
-        return self.highest is None or 0 < (number - self.highest) % 2**32 < 2**31
-
-    def isKept(self, request: Request, sent: bytes) -> bool:
-        """S7: where both is right, what was sent tells which it was."""
-        assert request.response is not None
-        place = self.made.index(request)
-        count = len(self.made) - place
-        size = sum(len(each.response or b"") for each in self.made[place:])
-        if count <= self.limits.expiredNumber and size <= self.limits.cacheBytes:
-            return True
-        if count > 2 * self.limits.expiredNumber or size > 2 * self.limits.cacheBytes:
-            return False
-        return sent[len(self.due) :].startswith(request.response)
-
-    def begin(self, session: bytes, content: bytes, asked: list[bytes]) -> None:
-        """Run a request."""
-        asked.append(content)
-        request = Request(session, content, self.index)
-        self.latest[session] = request
-        self.highest = int.from_bytes(session, "big")
-        self.own.add(session)
-        self.running[content] = request
-        if content.startswith(b"bye"):
-            self.end()
-        if not content.startswith(b"later"):
-            self.answer(content, response(session, content))
-
-    def answer(self, content: bytes, packet: bytes) -> None:
-        """Answer a request that runs."""
-        request = self.running.pop(content)
-        if self.latest[request.session] is not request:
-            return  # S5
-        request.response = packet
-        self.made.append(request)
-        if self.isConnected and request.connection == self.index:
-            self.due += packet
-
+from tests.sessionsmodel import MAX_PACKET, Application, Model
 
 VERBS = [b"now", b"later"] * 20 + [b"soon", b"fail"] * 4 + [b"big", b"huge"] * 2
 VERBS += [b"bye", b"short", b"long"]
@@ -242,6 +40,7 @@ class Play:
         self.application = Application()
         self.application.logins = Logins(self.limits, self.application)
         self.serial = 0
+        self.asked: list[bytes] = []
         self.old: list[Connection] = []
         self.strays: list[Running] = []
         self.admit()
@@ -382,7 +181,6 @@ class Play:
         """Have the connection receive something, as a gate does, and compare what comes of it."""
         connection, model = self.login.connection, self.model
         assert connection is not None
-        before = len(self.application.asked)
         wasOpen = model.isOpen
         pieces = [connection.receive(data)]
         while connection.hasMore:
@@ -393,10 +191,9 @@ class Play:
             pieces.append(connection.take())
         assert connection.take() == b""
         sent = b"".join(pieces)
-        asked: list[bytes] = []
         if wasOpen:
-            model.receive(data, sent, asked)
-        assert self.application.asked[before:] == asked
+            model.receive(data, sent, self.asked)
+        assert self.application.asked == self.asked
         assert sent == model.due
         model.due = b""
 

@@ -73,7 +73,7 @@ class GateModel(RequestModel):
             self._handshake(wire)
         elif wire.state is State.CURRENT and not wire.isPaused and not wire.isBroken:
             wire.waiting += data
-        elif wire.state is State.CURRENT and wire.isPaused:
+        elif wire.state is State.CURRENT and wire.isPaused and not wire.isBroken:
             self.fail("B5", f"connection {wire.number} is read while the gate shuts down")
         elif wire.state is State.ENDED:
             self.reached("ignored after end")
