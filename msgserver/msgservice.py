@@ -26,7 +26,7 @@ from msgserver.later import asked, within
 from msgserver.msggate import MsgGate
 from msgserver.sessions import Connection, Login, Logins, SessionLimits
 from msgserver.wire.login import RandomBytes
-from msgserver.wire.naming import Handshake, encode64
+from msgserver.wire.naming import MAX_INDEX, Handshake, encode64, handshakeText
 
 _SUBID_ENTROPY = 12
 """The random bytes of a subid of ours: 16 characters of base64 (H5 asks for 8 bytes)."""
@@ -94,7 +94,9 @@ class MsgService(Service):
         self._limits = lifeLimits or LifeLimits()
         self._randomBytes = randomBytes
         self._answering = Answering(handler, clock, self._forgotten)
-        self._logins = Logins(sessionLimits or SessionLimits(), self._answering)
+        sessionLimits = sessionLimits or SessionLimits()
+        self._maxPacket = sessionLimits.maxPacket
+        self._logins = Logins(sessionLimits, self._answering)
         self._away: Deadlines[Login] = Deadlines(clock, self._limits.awayTimeout, self._awayTooLong)
         self._kicks: dict[User, list[Deferred[None]]] = {}
         self._connections: set[Connection] = set()
@@ -182,6 +184,10 @@ class MsgService(Service):
             self.log.error("loginReceived gave no subid but {type}", type=type(subid))
             raise Forbidden("the handler gave no subid")
         user = User(uid, subid, self.servername)
+        # A mac is as long as its secret.
+        if len(handshakeText(user, MAX_INDEX)) + 1 + len(encode64(secret)) > self._maxPacket:
+            self.log.error("{user}: its handshake would be longer than max_packet", user=user)
+            raise Forbidden("the name is too long for a handshake")
         login = self._logins.get(user)
         # The original's handlers admit the login themselves, and then name it.
         if login is None or login.secret != secret:

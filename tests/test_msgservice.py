@@ -13,6 +13,7 @@ from msgserver.interfaces import IMsgConnections, IMsgGate, User
 from msgserver.msgservice import LifeLimits, MsgService
 from msgserver.sessions import SessionLimits
 from msgserver.wire.gate import GateClient, requestPacket
+from msgserver.wire.naming import MAX_INDEX
 from tests.gates import ONE, SECRET, TWO, Client, GateCase
 
 
@@ -87,6 +88,20 @@ class LoginTests(GateCase):
         self.failureResultOf(self.loginOf(secret=bytes(8)), Forbidden)
         client.ask(ONE, b"hello")
         self.assertEqual(client.heard(), [b"hello\x01" + ONE])
+
+    def test_nameIsTooLong(self) -> None:
+        """A login is refused whose handshake no packet could hold; one that fits is not."""
+        self.handler.answers["loginReceived"] = b"7"
+        longest = User(bytes(30), b"7", b"sample")
+        size = len(GateClient(longest, SECRET, MAX_INDEX).hello) - 2
+        for limit, isRefused in ((size, False), (size - 1, True)):
+            limits = SessionLimits(maxPacket=limit)
+            service = MsgService(self.handler, b"sample", self.clock, sessionLimits=limits)
+            promised = service.login(longest.uid, SECRET, 1)
+            if isRefused:
+                self.failureResultOf(promised, Forbidden)
+            else:
+                self.assertEqual(self.successResultOf(promised), b"7")
 
     def test_subidIsNone(self) -> None:
         """What is no subid is refused."""
