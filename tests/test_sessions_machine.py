@@ -78,7 +78,7 @@ class RareTests(SynchronousTestCase):
             "later:0 lose answer back:1",
             "later:0 lose now:1 answer now:0",
             "later:0 later:0 answer",
-            "later:0 answer lose",
+            "later:0 answer lose back:1",
             "fail:0 lose back:1",
             "later:0 back:1",
             "later:0 later:1 later:2 later:3 later:4",

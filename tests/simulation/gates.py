@@ -38,6 +38,12 @@ class ServerTransport(Transport):
             self.model.wrote(self.wire, data)
         Transport.write(self, data)
 
+    def loseWriteConnection(self) -> None:
+        """Begin to close."""
+        if self.wire.closingSince is None:
+            self.wire.closingSince = self._reactor.seconds()
+        Transport.loseWriteConnection(self)
+
     def connectionLost(self, reason: Failure) -> None:
         """Be lost."""
         if self.connected:

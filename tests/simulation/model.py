@@ -145,6 +145,8 @@ class GateModel(RequestModel):
 
     def lost(self, wire: Wire) -> None:
         """The gate is about to be told that a connection is lost."""
+        if wire.transport.isClosing:
+            self._checkClosing(wire)
         del self.wires[wire.number]
         state, login = wire.state, wire.login
         wire.state, wire.due, wire.waiting = State.LOST, [b""], b""
@@ -316,37 +318,25 @@ class GateModel(RequestModel):
             if now > self.drainSince + life.drainTimeout + _EPSILON:
                 self.fail("B5", f"{login.user} is logged in past drain_timeout")
 
-    def _checkClosing(self, wire: Wire, now: float) -> None:
+    def _checkClosing(self, wire: Wire) -> None:
         """See that a connection which the gate closes is closed for a reason, and not too hard."""
-        transport, limits = wire.transport, self.limits.gate
-        if not (wire.mustAbort or wire.mustClose or wire.state in (State.ENDED, State.REFUSED)):
-            isLate = (
-                wire.state is State.NEW and now >= wire.opened + limits.handshakeTimeout - _EPSILON
-            )
-            isStalled = (
-                wire.wasStalled
-                and now >= transport.pushedBackSince + limits.stallTimeout - _EPSILON
-            )
+        transport, limits, now = wire.transport, self.limits.gate, self._now() + _EPSILON
+        isLate = wire.login is None and now >= wire.opened + limits.handshakeTimeout
+        isStalled = (
+            transport.isPushedBack or wire.wasStalled
+        ) and now >= transport.pushedBackSince + limits.stallTimeout
+        if wire.state in (State.NEW, State.CURRENT) and not (wire.mustAbort or wire.mustClose):
             if not isLate and not isStalled:
                 self.fail("H4", f"connection {wire.number} is closed for no reason")
         elif transport.isAborted and not wire.mustAbort:
             since = wire.closingSince
-            isTooLong = since is not None and now >= since + limits.stallTimeout - _EPSILON
-            isLate = now >= wire.opened + limits.handshakeTimeout - _EPSILON
-            isStalled = (
-                wire.wasStalled
-                and now >= transport.pushedBackSince + limits.stallTimeout - _EPSILON
-            )
+            isTooLong = since is not None and now >= since + limits.stallTimeout
             isDrained = (
                 self.drainSince is not None
-                and now >= self.drainSince + self.limits.life.drainTimeout - _EPSILON
+                and now >= self.drainSince + self.limits.life.drainTimeout
             )
-            if not (isTooLong or isStalled or isDrained or (isLate and wire.login is None)):
+            if not (isTooLong or isStalled or isDrained or isLate):
                 self.fail("U2", f"connection {wire.number} is cut off before it has its answers")
-        if transport._writeDisconnecting and not transport.isAborted and not transport.isReading:
-            self.fail(
-                "B5", f"connection {wire.number} is closing, and its client's close is not seen"
-            )
 
     def _checkWire(self, wire: Wire, now: float, isTurn: bool) -> None:
         transport, limits = wire.transport, self.limits.gate
@@ -364,10 +354,13 @@ class GateModel(RequestModel):
         if wire.state in (State.NEW, State.REFUSED) and wire.held() > limits.maxPacket + 2:
             self.fail("B4", f"connection {number} holds {wire.held()} bytes of a stranger's")
         if transport.isClosing:
-            self._checkClosing(wire, now)
-            if wire.closingSince is None:
-                wire.closingSince = now
-            elif now > wire.closingSince + limits.stallTimeout + _EPSILON:
+            self._checkClosing(wire)
+            if transport._writeDisconnecting and not (transport.isAborted or transport.isReading):
+                self.fail("B5", f"the client's close of connection {number} is not seen")
+            if (
+                wire.closingSince is not None
+                and now > wire.closingSince + limits.stallTimeout + _EPSILON
+            ):
                 if not transport.isAborted:
                     self.fail("B3", f"connection {number} is closing for ever")
             return

@@ -19,21 +19,8 @@ from msgserver.msgprotocol import MsgProtocol
 from msgserver.msgservice import MsgService
 from msgserver.sessions import Connection, Login
 from tests.endtoend.processes import ROOT
-from tests.simulation.handlers import SimulatedBug
 from tests.simulation.running import Found, playHistory, playSeed, readHistory, shrink
 from tests.simulation.transitions import TRANSITIONS, Reached
-
-FOUND = [
-    (
-        "B3: each late answer gave a client that does not read its whole time anew",
-        6707,
-        True,
-        "device:0:0 ask:14511:7923 turn:0:0 ask:6777:7288 dial:6:63 ask:6981:3007 accept:0:0"
-        " ask:8568:10240 move:14746:6104 dial:0:36 move:3338:7903 settle:0:0 wait:2:22"
-        " settle:4601:11102 wait:6:5",
-    ),
-]
-"""What the simulator has found in msgserver: what it was, and the history that showed it."""
 
 
 def simulate(*options: str, hashSeed: str = "0") -> subprocess.CompletedProcess[str]:
@@ -77,12 +64,6 @@ class WorldTests(SynchronousTestCase):
         done = simulate("--history", "turn:0:0 jump:1:2")
         self.assertEqual(done.returncode, 2)
         self.assertIn("--history: jump:1:2 is no step", done.stderr)
-
-    def test_foundOnce(self) -> None:
-        """What was found is mended, and shown once more."""
-        for what, seed, isHealed, history in FOUND:
-            self.assertIsNone(playHistory(seed, readHistory(history), isHealed), what)
-        self.flushLoggedErrors(SimulatedBug)
 
 
 class FaultTests(SynchronousTestCase):
