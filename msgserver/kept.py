@@ -24,6 +24,8 @@ class KeptResponses:
     @ivar replays: the responses of earlier connections that the present one has not asked
         for again yet, by session. Whoever replays one takes it out, unless sessions only
         count up.
+    @ivar own: the responses of the present connection, by session, so far as L{recallOwn} has
+        told of them: apart from the others, since a session may come round and be new (S5).
     """
 
     __slots__ = (
@@ -37,6 +39,7 @@ class KeptResponses:
         "_size",
         "_sizeLimit",
         "_younger",
+        "own",
         "replays",
     )
 
@@ -48,6 +51,7 @@ class KeptResponses:
         self._count = 0
         self._size = 0
         self.replays: dict[bytes, bytes] = {}
+        self.own: dict[bytes, bytes] = {}
         # How many pieces of each generation, and which sessions, the replays have been told of.
         self._olderKnown = 0
         self._known = 0
@@ -84,6 +88,7 @@ class KeptResponses:
         older = dict(_bySession(self._older))
         younger = dict(_bySession(self._younger))
         self.replays.clear()
+        self.own.clear()
         for generation in (older, younger):
             self.replays.update(generation)
         for session in running:
@@ -96,23 +101,23 @@ class KeptResponses:
 
     def recallOwn(self) -> None:
         """
-        Make a replay of what the present connection was answered itself, too.
+        Tell of what the present connection was answered itself, too, in L{own}.
 
-        For sessions that only count up, so that none is kept twice. Each response is looked
-        at once, however often this is asked for.
+        Each response is looked at once, however often this is asked for.
         """
         for pieces, known, sessions in (
             (self._older, self._olderKnown, self._aging),
             (self._younger, self._known, self._fresh),
         ):
             for session, packet in _bySession(pieces[known:]):
-                self.replays[session] = packet
+                self.own[session] = packet
                 sessions.add(session)
         self._olderKnown, self._known = len(self._older), len(self._younger)
 
     def release(self) -> None:
         """Let go of the replays, for as long as there is no connection to ask for them."""
         self.replays.clear()
+        self.own.clear()
         self._aging = set()
         self._fresh = set()
         self._olderKnown = self._known = 0
@@ -130,6 +135,7 @@ class KeptResponses:
             self._count = self._size = 0
             for session in self._aging:
                 self.replays.pop(session, None)
+                self.own.pop(session, None)
             self._aging, self._fresh = self._fresh, set()
             self._olderKnown, self._known = self._known, 0
         self._younger.append(packet)

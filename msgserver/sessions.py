@@ -322,7 +322,7 @@ class Connection:
     def take(self) -> bytes:
         """Give the answers that are ready, once, and keep them."""
         if self.login.connection is not self:
-            self.keepReady()
+            self._keepLate()
             self._replayed.clear()
             return b""  # H4
         if self._replayed:
@@ -341,6 +341,17 @@ class Connection:
             self._replayed.append(self.login._kept.add(self._ready))
             self._ready.clear()
 
+    def _keepLate(self) -> None:
+        """Keep what a request answered in which this connection was lost or replaced (H4)."""
+        newer = self.login.connection
+        if newer is None:
+            self.keepReady()
+            return
+        newer.keepReady()
+        for packet in self._ready:
+            self.login._kept.offer(packet[-SESSION_SIZE:], packet)
+        self._ready.clear()
+
     def _stop(self) -> None:
         self.isOpen = self.isFull = self.hasMore = False
 
@@ -350,6 +361,8 @@ class Connection:
         request = Running(login, session, self)
         login._running[session] = request
         login.runningCount += 1
+        if login.connection is not self and login.connection is not None:
+            login._inherited.add(session)  # Replaced from within the handler (H4, S6).
         count = len(self._ready)
         login._application.answerLater(request, result)
         return sum(map(len, self._ready[count:]))
@@ -394,6 +407,9 @@ class Connection:
         self.keepReady()
         login._kept.recallOwn()
         size = self._askedAgain(session)
+        if size is None and (packet := login._kept.own.get(session)) is not None:
+            self._replayed.append(packet)
+            return len(packet)
         if size is None:
             CURRENT.set(None)
             login._application.forgotten(login)

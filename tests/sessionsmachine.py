@@ -37,7 +37,6 @@ from tests.sessionsparts import (
     HANDSHAKES,
     INCREASING_RARE,
     INCREASING_SITUATIONS,
-    JUMP,
     LARGEST,
     MACS,
     MOST_LOGINS,
@@ -326,10 +325,7 @@ class LoginsMachine(Machine):
         """Write a request, or what is none."""
         number = choice % 6
         if self.increasing:
-            step = STEPS[choice]
-            if step >= JUMP:
-                step, entry.jumps = (step, entry.jumps - 1) if entry.jumps else (1, 0)
-            number = entry.top + step
+            number = entry.top + STEPS[choice]
             entry.top = max(entry.top, number)
         session = numbered(number)
         if verb == "short":

@@ -30,19 +30,16 @@ MOST_LOGINS = 2
 
 USUAL = ["now", "later", "later", "now", "soon", "sorry", "fail", "wake", "exact", "empty"]
 LARGE = ["huge", "huge", "third", "third", "big", "vast", "later"]
-LAST = ["bye", "quit", "out", "drop", "short", "long"]
+LAST = ["bye", "quit", "out", "drop", "move", "short", "long"]
 
 HALF = 2**31
 """How far a session is that is past (RFC 1982)."""
 
-JUMP = HALF - 100
-"""How far sessions count up at once, and those that are kept are past still."""
+JUMP = HALF - 1
+"""How far sessions count up at once at most."""
 
 STEPS = [1] * 50 + [2, 3, 0, 0, -1, -2, -3, -5, JUMP, HALF] + [1] * 10
 """How far a session is from the greatest so far, for clients that count."""
-
-MOST_JUMPS = 1
-"""How often a login's sessions jump that far: two jumps are once round."""
 
 HANDSHAKES = [1] * 8 + [2, 2, 0, 0, -1, -MAX_INDEX, MAX_INDEX]
 """How far an index is from the last."""
@@ -125,14 +122,12 @@ class Entry:
 
     @ivar links: its connections, the latest last.
     @ivar top: the greatest session that its client has used, if it counts.
-    @ivar jumps: how often it may still jump.
     """
 
     login: Login
     secret: bytes
     top: int
     model: Model
-    jumps: int = MOST_JUMPS
     links: list[Link] = field(factory=list)
 
     @property

@@ -114,6 +114,8 @@ class ClientSteps(GateSteps):
         elif y // 8 % 12 == 1:
             hello = hello[:-4] + b"AAA="
         end = self._newEnd(self._gateOf(taken.loggedIn).port, taken)
+        uid = taken.loggedIn.user.uid.decode()
+        self.trace(f"    it says: handshake of {uid}, index {max(0, index)}")
         end.outbox = hello
         end.isStubborn = y // 512 % 8 == 0
         for number in range((0, 0, 0, 1, 3)[y // 96 % 5]):
@@ -180,6 +182,7 @@ class ClientSteps(GateSteps):
             step = (1, 1, 1, 1, 1, 1, 2, 3, 0, -1, -1, -2, -2, -3, -5, -9)[x // 8 % 16]
             number = taken.top + step
             taken.top = max(taken.top, number)
+        self.trace(f"    a stranger asks {content.decode()}as session {number % 2**32}")
         return requestPacket((number % 2**32).to_bytes(4, "big"), content.ljust(self._size(y)))
 
     def _broken(self, x: int, y: int) -> bool:

@@ -59,14 +59,26 @@ class NetworkSteps(World):
         isOvertaken: bool = False,
     ) -> None:
         sender.socket.budget = receiver.socket.budget = budget
+        incoming = receiver.socket.incoming
+        before = len(incoming.data)
         if sender.canWrite() and mode != 0:
             sender.write()
         if mode != 1 and not isHeld and receiver.canRead():
-            incoming = receiver.socket.incoming
             if incoming.isReset and isOvertaken:
                 incoming.data = b""  # The reset overtakes what was on its way.
             if _hasNews(incoming):
+                there = len(incoming.data)
                 receiver.read()
+                self._tellMove(sender, there - len(incoming.data))
+        elif len(incoming.data) > before:
+            self._tellMove(sender, 0)
+
+    def _tellMove(self, sender: End, count: int) -> None:
+        for link in self.network.links:
+            if sender in link.ends:
+                where = "to the server" if sender is link.client else "to the client"
+                what = f"{count} bytes get" if count else "nothing yet gets, or an end,"
+                self.trace(f"    connection {link.number}: {what} {where}")
 
     def _converse(self, link: Link) -> None:
         for _ in range(4):

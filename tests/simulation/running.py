@@ -37,16 +37,16 @@ class Found:
     isAtEnd: bool
     violation: Violation
 
-    def command(self) -> str:
-        """Write the command that shows it again."""
+    def options(self) -> str:
+        """Write the options of the command that shows it again."""
         history = " ".join(map(str, self.history))
         option = "" if self.isHealed else " --unhealed"
-        return f"python -m tests.simulation --seed {self.seed}{option} --history '{history}'"
+        return f"--seed {self.seed}{option} --history '{history}'"
 
 
 def readHistory(text: str) -> list[Step]:
     """
-    Read a history as L{Found.command} writes it.
+    Read a history as L{Found.options} writes it.
 
     @raise ValueError: it is none.
     """
@@ -56,6 +56,8 @@ def readHistory(text: str) -> list[Step]:
         if match is None or match[1] not in _NAMES:
             raise ValueError(f"{word} is no step")
         history.append(Step(_NAMES[match[1]], int(match[2]), int(match[3])))
+    if not history:
+        raise ValueError("there is no step in it")
     return history
 
 

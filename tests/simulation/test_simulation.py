@@ -53,11 +53,20 @@ class WorldTests(SynchronousTestCase):
         self.assertNotEqual(simulate("--tell", "--seed", "8").stdout, only)
 
     def test_coverage(self) -> None:
-        """The situations are listed, and those that were not reached are named."""
+        """The situations are listed, and those that were not reached are a failure."""
         done = simulate("--steps", "10", "--coverage", "--all-reached")
         self.assertEqual(done.returncode, 1)
         self.assertIn("S6: a kept answer is sent again", done.stdout)
-        self.assertIn("Never reached: opened, one too many,", done.stdout)
+        self.assertIn("Never reached:\n  opened\n  one too many\n", done.stdout)
+        self.assertIn("No invariant was broken.", done.stdout)
+
+    def test_badNumbers(self) -> None:
+        """Numbers that make no sense are refused in a line."""
+        for options in (["--steps", "0"], ["--world", "-2"], ["--seed", "x"], ["--history", ""]):
+            done = simulate(*options)
+            self.assertEqual(done.returncode, 2, options)
+            self.assertNotIn("Traceback", done.stderr)
+            self.assertIn(f"{options[0]}: ", done.stderr)
 
     def test_noHistory(self) -> None:
         """A history that is none is refused by name."""
@@ -90,7 +99,7 @@ class FaultTests(SynchronousTestCase):
         short = shrink(found, 300)
         self.assertIn(short.violation.rule, rules)
         self.assertLess(len(short.history), len(found.history))
-        text = short.command().partition("--history '")[2].rstrip("'")
+        text = short.options().partition("--history '")[2].rstrip("'")
         again = playHistory(short.seed, readHistory(text), short.isHealed)
         assert again is not None
         self.assertEqual(str(again.violation), str(short.violation))
