@@ -166,7 +166,8 @@ class IMsgGate(Interface):
         another way than through the login server, which does not hear of them.
 
         @raise InvalidState: the login exists already, no suite makes secrets of that length
-            (8 bytes), or the gate is shutting down.
+            (8 bytes), the name is too long for a handshake within C{max_packet}, or the gate is
+            shutting down.
         """
 
     def logout(user: User) -> Deferred[None]:

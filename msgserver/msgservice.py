@@ -133,6 +133,8 @@ class MsgService(Service):
             connection.transport.pause()
         if not await within(clock, limits.drainTimeout, self._answering.quiet()):
             self.log.warn("stopping with {n} requests unanswered", n=self._answering.running)
+        # Who is being kicked has the time of the kick, to have its data saved (U3).
+        await DeferredList([self.kick(user.uid, user.subid) for user in list(self._kicks)])
         ended = DeferredList([self.end(login.user) for login in self._logins])
         await within(clock, limits.kickTimeout, ended)
         if not await within(clock, limits.drainTimeout, self._allClosed()):
@@ -184,18 +186,14 @@ class MsgService(Service):
             self.log.error("loginReceived gave no subid but {type}", type=type(subid))
             raise Forbidden("the handler gave no subid")
         user = User(uid, subid, self.servername)
-        # A mac is as long as its secret.
-        if len(handshakeText(user, MAX_INDEX)) + 1 + len(encode64(secret)) > self._maxPacket:
-            self.log.error("{user}: its handshake would be longer than max_packet", user=user)
-            raise Forbidden("the name is too long for a handshake")
         login = self._logins.get(user)
         # The original's handlers admit the login themselves, and then name it.
         if login is None or login.secret != secret:
             try:
                 login = self.admit(user, secret)
             except InvalidState as error:
-                self.log.error("loginReceived gave a subid in use: {error}", error=error)
-                raise Forbidden("the handler gave a subid in use") from None
+                self.log.error("loginReceived gave a subid that cannot be: {error}", error=error)
+                raise Forbidden("the handler gave a subid that cannot be") from None
         login.epoch = epoch
         return subid
 
@@ -299,11 +297,14 @@ class MsgService(Service):
         """
         Begin a login that no login server knows of.
 
-        @raise InvalidState: it exists already, the secret is none of a suite's, or the gate
-            is shutting down.
+        @raise InvalidState: it exists already, the secret is none of a suite's, the name is so
+            long that C{max_packet} lets no handshake through, or the gate is shutting down.
         """
         if self._state is _State.STOPPING:
             raise InvalidState("the gate is shutting down")
+        # A mac is as long as its secret.
+        if len(handshakeText(user, MAX_INDEX)) + 1 + len(encode64(secret)) > self._maxPacket:
+            raise InvalidState(f"{user}: its handshake would be longer than max_packet")
         login = self._logins.admit(user, secret)
         self._away.start(login)
         return login

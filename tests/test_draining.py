@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from twisted.internet.defer import Deferred
+
 from msgserver.sessions import SessionLimits
 from msgserver.wire.gate import requestPacket
 from tests.gates import ONE, THREE, TWO, GateCase
@@ -73,3 +75,52 @@ class QuietTests(GateCase):
             self.assertFalse(client.isClosed)
         self.fulfil(b"c", b"c")
         self.assertTrue(client.isClosed)
+
+
+class KickTests(GateCase):
+    """Kicks that are under way when the gate stops."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.user = self.login()
+        self.saved: Deferred[None] = Deferred()
+        self.handler.answers["kicked"] = self.saved
+        self.kicked = self.service.kick(self.user.uid, self.user.subid)
+        self.stopped = self.stop()
+
+    def test_isWaitedFor(self) -> None:
+        """B5, U3: whoever is being kicked is logged out when the handler has saved the data."""
+        self.assertNoResult(self.stopped)
+        self.assertEqual(self.handler.calls[-1], ("kicked", self.user))
+        self.saved.callback(None)
+        self.successResultOf(self.stopped)
+        self.successResultOf(self.kicked)
+        self.assertEqual(self.handler.calls[-1], ("loggedOut", self.user))
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_hangs(self) -> None:
+        """B5, U3: but no longer than kick_timeout."""
+        self.clock.advance(2.9)
+        self.assertNoResult(self.stopped)
+        self.clock.advance(0.1)
+        self.successResultOf(self.stopped)
+        self.assertEqual(self.handler.calls[-1], ("loggedOut", self.user))
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+
+class UnreadTests(GateCase):
+    """Answers that clients have not read when the logins have ended."""
+
+    def test_wholeTimeAgain(self) -> None:
+        """B5: drain_timeout counts anew for their delivery, also after requests took all of it."""
+        client = self.connect(self.login())
+        client.ask(ONE, b"later:a")
+        stopped = self.stop()
+        self.clock.advance(10)
+        self.assertTrue(client.isClosed)
+        self.clock.advance(9.9)
+        self.assertFalse(client.isAborted)
+        self.clock.advance(0.1)
+        self.assertTrue(client.isAborted)
+        client.lose()
+        self.successResultOf(stopped)

@@ -100,6 +100,8 @@ class LoginTests(GateCase):
             promised = service.login(longest.uid, SECRET, 1)
             if isRefused:
                 self.failureResultOf(promised, Forbidden)
+                self.assertRaises(InvalidState, service.admit, longest, SECRET)
+                self.assertEqual(list(service.users()), [])
             else:
                 self.assertEqual(self.successResultOf(promised), b"7")
 

@@ -60,8 +60,8 @@ def reach(target: Target, plays: Iterable[Play]) -> Reached:
     @raise Broken: one of them breaks something.
     """
     reached = Reached(target.modules)
-    with reached.watching():
-        for play in plays:
+    for play in plays:
+        with limited(), reached.watching():
             target.run(play)
     return reached
 

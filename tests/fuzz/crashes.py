@@ -26,21 +26,37 @@ _MOST_TRIES = 400
 @contextmanager
 def limited(seconds: float = LONGEST) -> Iterator[None]:
     """
-    Put an end to a play that hangs.
+    Put an end to a play that hangs, and to one that is interrupted.
 
-    @raise Broken: it did.
+    @raise Broken: it hangs.
+    @raise KeyboardInterrupt: there was a Ctrl-C, whatever the play made of it.
     """
+    isInterrupted = False
 
     def expired(number: int, frame: FrameType | None) -> None:
         raise Broken(f"a play hangs: it takes more than {seconds:g} seconds")
 
+    def interrupted(number: int, frame: FrameType | None) -> None:
+        nonlocal isInterrupted
+        isInterrupted = True
+        raise KeyboardInterrupt
+
     before = signal.signal(signal.SIGALRM, expired)
+    # Elsewhere somebody else sees to it.
+    isOurs = signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    if isOurs:
+        signal.signal(signal.SIGINT, interrupted)
     signal.setitimer(signal.ITIMER_REAL, seconds)
     try:
         yield
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
+        if isOurs:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+        if isInterrupted:
+            # A Deferred that was at work has taken it for an error of its callback.
+            raise KeyboardInterrupt
 
 
 def findIn(target: Target, play: Play) -> str | None:
