@@ -42,6 +42,9 @@ class Surroundings(Protocol):
     def hasEnded(self, loggedIn: LoggedIn) -> bool:
         """Say whether a login has ended."""
 
+    def isOf(self, run: Request, loggedIn: LoggedIn) -> bool:
+        """Say whether a request ran in a login."""
+
     def fail(self, rule: str, text: str) -> None:
         """Take note that an invariant does not hold."""
 
@@ -54,12 +57,12 @@ class Asked:
     """
     A request of a device.
 
-    @ivar losses: how many connections the device had lost when it asked.
+    @ivar connections: how many connections the device had made with its login when it asked.
     @ivar isDone: it was answered, or has failed.
     """
 
     content: bytes
-    losses: int
+    connections: int
     answer: Deferred[bytes]
     isCancelled: bool = False
     isDone: bool = False
@@ -95,9 +98,9 @@ class Device:
         return [asked for asked in self.asked if not asked.isDone]
 
     @property
-    def _losses(self) -> int:
-        # The index of the last handshake tells how many connections there were.
-        return self.client._login._index + 1_000 * len(self.logins)
+    def _connections(self) -> int:
+        # The index of the last handshake tells.
+        return self.client._login._index
 
     async def _takeLogin(self) -> LoggedIn:
         loggedIn = await self._world.logIn(b"sample", self.uid, self.verb, self.name)
@@ -111,7 +114,7 @@ class Device:
         self._serial += 1
         content = b"%b %b.%d " % (verb, self.name.encode(), self._serial)
         content = content.ljust(size, b"-")
-        asked = Asked(content, self._losses, Deferred())
+        asked = Asked(content, self._connections, Deferred())
         self.asked.append(asked)
         answer = asked.answer = self.client.request(content)
         answer.addBoth(self._done, asked)
@@ -140,19 +143,17 @@ class Device:
     def _done(self, result: bytes | Failure, asked: Asked) -> None:
         world = self._world
         what = asked.content[:40].decode().rstrip("- ")
-        if asked.isDone:
-            world.fail("S1", f"{what} is answered twice")
         asked.isDone = True
         runs = world.runs(asked.content)
         if isinstance(result, bytes):
             self._check(what, runs, ANSWERED, result)
-            isLater = self._losses > asked.losses
+            isLater = self._connections > max(1, asked.connections)
             world.reached("client answered later" if isLater else "client answered")
         elif isinstance(result.value, RequestFailed):
             self._check(what, runs, FAILED, result.value.content)
             world.reached("client failed")
         elif isinstance(result.value, OutcomeUnknown):
-            self._checkUnknown(what)
+            self._checkUnknown(what, runs)
             world.reached("client unknown")
         elif isinstance(result.value, CancelledError):
             if not asked.isCancelled:
@@ -174,11 +175,16 @@ class Device:
         elif runs[0].response != responsePacket(runs[0].session, flag, content):
             self._world.fail("S6", f"{what} is not answered with the answer made for it")
 
-    def _checkUnknown(self, what: str) -> None:
-        """U5: only a login that has ended leaves an outcome unknown."""
-        if self.isClosed or self._world.multilogin:
+    def _checkUnknown(self, what: str, runs: list[Request]) -> None:
+        """U5: only a login that has ended leaves an outcome unknown, or one that was left."""
+        if self.isClosed:
             return
         current = self.client._login.loggedIn
+        if current is not None and not self._world.hasEnded(current):
+            if any(self._world.isOf(run, current) for run in runs):
+                self._world.fail("S6", f"{what} is given up, and its login lasts")
+        if self._world.multilogin:
+            return
         for loggedIn in self.logins:
             if loggedIn is not current and not self._world.hasEnded(loggedIn):
                 self._world.fail("U5", f"{what} has no answer, and its login has not ended")

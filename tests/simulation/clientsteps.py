@@ -105,7 +105,7 @@ class ClientSteps(GateSteps):
         taken = self.taken[x % len(self.taken)]
         if self.hasEnded(taken.loggedIn) and y // 512 % 4:
             self.taken.remove(taken)
-            return False
+            return True
         index = taken.index + (1, 1, 1, 1, 1, 3, 0, -1)[y % 8]
         taken.index = max(taken.index, index)
         hello = taken.hello(max(0, index))

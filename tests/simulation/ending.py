@@ -16,7 +16,7 @@ from tests.simulation.handlers import Handler, LoginHandler
 from tests.simulation.network import (
     Network,
 )
-from tests.simulation.world import LOGIN_TIMEOUT, Step
+from tests.simulation.world import Step
 
 _NOT_OURS = (type, FunctionType, ModuleType, LoginHandler, Handler, Network)
 
@@ -86,7 +86,6 @@ class Simulation(ClientSteps):
 
     def _stop(self, isHealed: bool) -> None:
         """Shut down (B5)."""
-        self._checkKept()
         self.loginPort.factory = None
         for gate in self.gates:
             if gate.stopped is None:
@@ -111,17 +110,6 @@ class Simulation(ClientSteps):
                 self.fail("S1", f"{device.name} does not close")
             for asked in device.unanswered:
                 self.fail("S1", f"{asked.content[:40]!r} of {device.name} neither works nor fails")
-
-    def _checkKept(self) -> None:
-        """S7: what is kept of a login is bounded."""
-        limits = self.limits.session
-        for gate, user in self._logins(isEnded=False):
-            login = gate.service.find(user)
-            assert login is not None
-            pieces = login._kept._older + login._kept._younger
-            size = sum(map(len, pieces))
-            if size > 2 * limits.cacheBytes:
-                self.fail("S7", f"{size} bytes of responses are kept of {user}")
 
     def _isOver(self) -> bool:
         closed = [device.closed for device in self.devices if device.closed is not None]
@@ -150,7 +138,7 @@ class Simulation(ClientSteps):
 
     def _checkNothingLeft(self) -> None:
         """No timer, no connection, no login, and nobody who waits for anything."""
-        self.reactor.passTime(LOGIN_TIMEOUT)
+        self.reactor.passTime(0)
         self._check(True)
         self._checkNoDeferred()
         for call in self.reactor.getDelayedCalls():

@@ -7,7 +7,6 @@ other calls, the name of the user says.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, Protocol
 from zlib import crc32
 
@@ -232,15 +231,18 @@ class Handler:
         self._world.trace(f"    {what} {user.username.decode()}")
         self._model.called(what, user)
         mode = self._mode(what.encode(), user.username, 8)
-        done: Callable[[], object] = lambda: None  # noqa: E731  # one that is replaced below
-        if what == "kicked":
-            done = lambda: self._model.kickedDone(user)  # noqa: E731
+
+        def done(result: Any = None) -> Any:
+            if what == "kicked":
+                self._model.kickedDone(user)
+            return result
+
         if mode == 7:
             done()
             self._bug()
         if mode in (5, 6):
             promised: Deferred[Any] = Deferred()
-            promised.addBoth(lambda result: (done(), result)[1])
+            promised.addBoth(done)
             self._world.pending.append(Pending(what, user, promised))
             return promised if mode == 5 else self._wait(promised)
         done()

@@ -248,7 +248,7 @@ class GateModel(RequestModel):
         if login.awayUntil is not None and now >= login.awayUntil - _EPSILON:
             self.reached("away too long")
             return "away"
-        if self.drainSince is not None:
+        if self.drainSince is not None and login.kickedAt is None:
             isLate = now >= self.drainSince + life.drainTimeout - _EPSILON
             if isLate or not self.runningInAll:
                 self.reached("end by drain")
@@ -302,11 +302,11 @@ class GateModel(RequestModel):
             self.fail("U1", f"{what} is not called for {user}")
         for login in self.logins.values():
             if not login.isEnded:
-                self._checkLogin(login, now)
+                self._checkLogin(login, now, isTurn)
         for wire in list(self.wires.values()):
             self._checkWire(wire, now, isTurn)
 
-    def _checkLogin(self, login: Login, now: float) -> None:
+    def _checkLogin(self, login: Login, now: float, isTurn: bool) -> None:
         life = self.limits.life
         if login.endExpected:
             self.fail("U2", f"{login.user} is not logged out")
@@ -314,9 +314,20 @@ class GateModel(RequestModel):
             self.fail("U3", f"{login.user} is logged in past kick_timeout")
         if login.awayUntil is not None and now > login.awayUntil + _EPSILON:
             self.fail("U2", f"{login.user} is logged in past away_timeout")
-        if self.drainSince is not None:
-            if now > self.drainSince + life.drainTimeout + _EPSILON:
+        if login.isKickedDone and isTurn:
+            self.fail("U3", f"{login.user} is logged in, and kicked is done")
+        if self.drainSince is not None and login.kickedAt is None:
+            # Those who are being kicked are waited for first.
+            most = life.drainTimeout + life.kickTimeout
+            if now > self.drainSince + most + _EPSILON:
                 self.fail("B5", f"{login.user} is logged in past drain_timeout")
+            # A kick goes on until the handler's loggedOut is done.
+            isKicking = any(
+                each.kickedAt is not None and now <= each.kickedAt + life.kickTimeout
+                for each in self.logins.values()
+            )
+            if isTurn and not self.runningInAll and not isKicking:
+                self.fail("B5", f"{login.user} is logged in, and nothing is waited for")
 
     def _checkClosing(self, wire: Wire) -> None:
         """See that a connection which the gate closes is closed for a reason, and not too hard."""
@@ -331,9 +342,11 @@ class GateModel(RequestModel):
         elif transport.isAborted and not wire.mustAbort:
             since = wire.closingSince
             isTooLong = since is not None and now >= since + limits.stallTimeout
+            # From when the logins have ended, clients have so much time to read (B5).
             isDrained = (
                 self.drainSince is not None
-                and now >= self.drainSince + self.limits.life.drainTimeout
+                and since is not None
+                and now >= since + self.limits.life.drainTimeout
             )
             if not (isTooLong or isStalled or isDrained or isLate):
                 self.fail("U2", f"connection {wire.number} is cut off before it has its answers")

@@ -11,7 +11,6 @@ import errno
 import socket
 from typing import Any, Protocol, cast
 
-from twisted.internet import main
 from twisted.internet.address import IPv4Address
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionRefusedError
@@ -294,7 +293,6 @@ class Port:
     A listening port.
 
     @ivar factory: what makes the protocols; None once it has closed.
-    @ivar accepted: told of each connection before its protocol is.
     """
 
     def __init__(self, name: str, factory: Any) -> None:
@@ -376,6 +374,3 @@ class Network:
     def sweep(self) -> None:
         """Forget the connections that are over."""
         self.links = [link for link in self.links if not link.isOver]
-
-
-CONNECTION_LOST = main.CONNECTION_LOST

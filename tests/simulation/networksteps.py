@@ -145,7 +145,10 @@ class NetworkSteps(World):
 
     def _wait(self, x: int, y: int) -> bool:
         """Let time pass in which nothing moves."""
-        self.reactor.passTime((0.01, 0.1, 0.3, 1.0, 1.0, 2.0, 5.0, 13.0)[y % 8])
+        seconds = (0.01, 0.1, 0.3, 1.0, 1.0, 2.0, 5.0, 13.0)[y % 8]
+        if any(wire.wasStalled for gate in self.gates for wire in gate.model.wires.values()):
+            seconds = min(seconds, 5.0)  # What is to happen meanwhile takes steps.
+        self.reactor.passTime(seconds)
         return True
 
     def _cut(self, x: int, y: int) -> bool:

@@ -9,14 +9,21 @@ from hashlib import sha256
 from random import Random
 
 from attrs import frozen
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.error import (
+    ConnectionAborted,
+    ConnectionDone,
+    ConnectionLost,
+    ConnectionRefusedError,
+    TimeoutError,
+)
 from twisted.logger import ILogObserver, LogEvent, globalLogPublisher
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from msgserver.client import login
 from msgserver.clientlogin import LoggedIn
-from msgserver.errors import Forbidden, NotAcceptable, Unauthorized
+from msgserver.errors import Forbidden, NotAcceptable, ProtocolError, Unauthorized
 from msgserver.interfaces import Account, User
 from msgserver.loginprotocol import LoginFactory, LoginLimits
 from msgserver.msgprotocol import GateLimits
@@ -71,7 +78,7 @@ TROUBLES = {
     "drop": 2.0,
     "close": 0.3,
     "garbage": 0.7,
-    "broken": 0.3,
+    "broken": 1.0,
     "hang up": 2.0,
     "log out": 0.3,
     "log out old": 0.2,
@@ -236,6 +243,10 @@ class World:
         gate = self._gateOf(loggedIn)
         return gate.stopped is not None or gate.model.logins[loggedIn.user].isEnded
 
+    def isOf(self, run: Request, loggedIn: LoggedIn) -> bool:
+        """Say whether a request ran in a login."""
+        return run.login is self._gateOf(loggedIn).model.logins[loggedIn.user]
+
     def _gateOf(self, loggedIn: LoggedIn) -> Gate:
         address = loggedIn.address
         name = None if address is None else address.partition(":")[0]
@@ -270,8 +281,12 @@ class World:
                 self.reached("login 403")
             elif result.check(NotAcceptable):
                 self.reached("login 406")
-            else:
+            elif result.check(ConnectionDone, ConnectionLost, ConnectionAborted):
                 self.reached("login lost")
+            elif not result.check(
+                ConnectionRefusedError, CancelledError, ProtocolError, TimeoutError
+            ):
+                self.fail("L", f"a login fails with {result.value!r}")
             return result
 
         return done.addBoth(over)
@@ -326,6 +341,20 @@ class World:
                 self.fail("L1", f"a login is under way for {now - since:g} seconds")
         if isTurn:
             self._checkDirectory()
+            self._checkKept()
+
+    def _checkKept(self) -> None:
+        """S7: what is kept of a login is bounded."""
+        limits = self.limits.session
+        for gate, user in self._logins(isEnded=False):
+            login = gate.service.find(user)
+            assert login is not None
+            if login.connection is None and login._kept.replays:
+                self.fail("S7", f"responses are kept twice of {user}, who is away")
+            pieces = login._kept._older + login._kept._younger
+            size = sum(map(len, pieces))
+            if size > 2 * limits.cacheBytes:
+                self.fail("S7", f"{size} bytes of responses are kept of {user}")
 
     def _checkDirectory(self) -> None:
         """U2: the login server knows of every login there is, and of no other."""
