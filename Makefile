@@ -11,7 +11,7 @@ INSTALLED_DEV = $(VENV)/installed-dev
 PURE = msgserver/wire/*,msgserver/sessions.py,msgserver/kept.py,msgserver/current.py,msgserver/directory.py
 
 .DEFAULT_GOAL = help
-.PHONY: help run run-cluster demo test check simulate chaos fuzz mutants bench-logins clean
+.PHONY: help run run-cluster demo test check simulate chaos fuzz machines mutants bench-logins clean
 
 help: ## list what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' Makefile
@@ -48,17 +48,20 @@ check: $(INSTALLED_DEV) ## run the linter and the type checker only
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
-simulate: $(INSTALLED_DEV) ## search STEPS=1000000 steps of a simulated network for a broken promise
+simulate: $(INSTALLED_DEV) ## search a simulated network for a broken promise, STEPS=1000000
 	@$(BIN)/python -m tests.simulation --steps $(STEPS) --seed $(SEED) --coverage --all-reached
 
-chaos: $(INSTALLED_DEV) ## break connections of real processes for a minute, and drop thousands at once
+chaos: $(INSTALLED_DEV) ## break the network of real processes, and drop thousands of clients at once
 	@$(BIN)/python -m tests.chaos
 
 fuzz: $(INSTALLED_DEV) ## fuzz ports, clients and parsers for SECONDS=60; only some: FUZZ="gate login"
 	@$(BIN)/python -m tests.fuzz $(FUZZ) --seconds $(SECONDS)
 
-mutants: $(INSTALLED_DEV) ## apply deliberate faults one at a time: the tests must catch each
-	@$(BIN)/python -m tests.mutants
+machines: $(INSTALLED_DEV) ## search sessions and conversations with state machines
+	@$(BIN)/python -m tests.machines --examples 20000
+
+mutants: $(INSTALLED_DEV) ## apply deliberate faults one at a time; only some: FAULTS="S6 kept.py"
+	@$(BIN)/python -m tests.mutants $(FAULTS)
 
 bench-logins: $(INSTALLED) ## measure logins a second, with and without the control link
 	@$(BIN)/python -m bench.logins

@@ -117,10 +117,10 @@ class MsgClient:
 
     A login outlives broken connections, but its gate may have died, and the login server know
     another: where attempt after attempt has not reached the address that the login gave (L5), a
-    new login is taken. Only
-    when there is one does the old login end; while the login server is out of reach as well,
-    or says no, nothing is given up. Where the gate is alive, and out of reach of this client
-    alone, the new login still costs what was under way at the old: its outcome is unknown.
+    new login is taken. Only when there is one does the old login end; while the login server is
+    out of reach as well, or says no, nothing is given up. Where the gate is alive, and out of
+    reach of this client alone, the new login still costs what was under way at the old: its
+    outcome is unknown.
 
     A request has no time-out of its own: C{addTimeout} of its Deferred cancels it, and
     L{dropConnection} is there for a connection that seems dead.

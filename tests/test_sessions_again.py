@@ -195,9 +195,7 @@ class OneConnectionTests(LoginTestCase):
         self.assertIs(self.login.connection, new)
         self.assertTrue(new.isOpen)
         self.running(b"later").answer(b"two")
-        self.assertEqual(
-            new.receive(ask(ONE, b"")), answer(TWO, b"two") + answer(ONE, b"re:one")
-        )
+        self.assertEqual(new.receive(ask(ONE, b"")), answer(TWO, b"two") + answer(ONE, b"re:one"))
         self.assertTrue(self.login.disconnect(new))
         self.assertFalse(self.login.disconnect(new))
 
@@ -227,6 +225,28 @@ class OneConnectionTests(LoginTestCase):
         self.assertEqual(old.take(), b"")
         self.assertAsked(b"call")
         self.assertEqual(self.reconnect().receive(ask(ONE, b"")), answer(ONE, b"done"))
+
+    def test_reconnectedWithin(self) -> None:
+        """S6, H4: the connection that was made meanwhile has the answer, and runs it not again;
+        be it made at once, or later."""
+        for later in (False, True):
+            self.setUp()
+
+            def reconnect() -> object:
+                self.connect()
+                return self.application if later else b"done"  # noqa: B023
+
+            self.application.calling = reconnect
+            old = self.connect()
+            self.assertEqual(old.receive(ask(ONE, b"call")), b"")
+            new = self.login.connection
+            assert new is not None and new is not old
+            given = new.receive(ask(ONE, b"call"))
+            if later:
+                self.running(b"call").answer(b"done")
+                given += new.take()
+            self.assertEqual(given, answer(ONE, b"done"))
+            self.assertAsked(b"call")
 
     def test_nothingWaitsOnTheOld(self) -> None:
         """H4: the old connection neither waits for room nor has more to give."""
@@ -414,6 +434,24 @@ class LargeAnswerTests(WindowTests):
         self.zeros(9, 65537)
         self.running(b"later").answer(b"done")
         self.assertEqual(self.reconnect().receive(ask(ONE, b"new")), answer(ONE, b"done"))
+
+
+class RoundTests(LoginTestCase):
+    """S7: sessions that have counted up once round the 32 bits."""
+
+    limits = SessionLimits(increasing=True, expiredNumber=4)
+
+    def test_comesRound(self) -> None:
+        """S5: on one connection a session that counts up is new, though it was used before."""
+        connection = self.connect()
+        first, second = numbered(1), numbered(2)
+        connection.receive(ask(first, b"a") + ask(second, b"b"))
+        # The second again: from now on the own responses are told of.
+        self.assertEqual(connection.receive(ask(second, b"")), answer(second, b"re:b"))
+        for number in (2 + 2**31 - 1, 2**32):
+            connection.receive(ask(numbered(number), b"jump"))
+        self.assertEqual(connection.receive(ask(first, b"c")), answer(first, b"re:c"))
+        self.assertAsked(b"a", b"b", b"jump", b"jump", b"c")
 
 
 class IncreasingTests(LoginTestCase):
