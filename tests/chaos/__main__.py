@@ -22,7 +22,7 @@ from attrs import evolve
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import react
 
-from tests.chaos.runs import Report, Settings, attacked, killed, stunned
+from tests.chaos.runs import FROZEN_SECONDS, Report, Settings, attacked, killed, stunned
 from tests.chaos.storm import POLICIES, storm
 from tests.chaos.tables import NOTES, casesOf, table
 
@@ -32,6 +32,15 @@ _ENDS = 3
 """Descriptors that this process has open for each client: its end, and two of the proxy."""
 
 _OTHER_FILES = 200
+
+_INTERRUPTED = 130
+"""The exit status of what Ctrl-C has ended, as shells have it."""
+
+_AROUND = 8.0
+"""Seconds, about, that a part takes beside its own: servers start, and all is to be answered."""
+
+_STORM_RATE = 100
+"""Clients a second, about, that a storm comes to, from its start to its end."""
 
 Run = Callable[[Settings], Awaitable[Report]]
 
@@ -50,6 +59,15 @@ def _number(least: float, most: float, kind: type = int) -> Callable[[str], Any]
     return read
 
 
+def _newFolder(text: str) -> Path:
+    folder = Path(text)
+    if folder.exists():
+        raise ArgumentTypeError(f"{text} exists already")
+    if not folder.absolute().parent.is_dir():
+        raise ArgumentTypeError(f"{folder.absolute().parent} is no folder")
+    return folder
+
+
 def parse(arguments: Sequence[str]) -> Namespace:
     """Read the command line."""
     parser = ArgumentParser(
@@ -58,7 +76,13 @@ def parse(arguments: Sequence[str]) -> Namespace:
         " lost, and no answer is wrong.",
     )
     add = parser.add_argument
-    add("--seconds", type=_number(1, 86_400, float), default=60.0, help="how long (60)")
+    add(
+        "--seconds",
+        type=_number(1, 86_400, float),
+        default=60.0,
+        help="how long faults strike at random; the parts in which the gate is frozen or killed"
+        " have as much, up to 10, and storms take what they need (60)",
+    )
     add("--clients", type=_number(1, 5000), default=300, help="clients, but for storms (300)")
     add("--seed", type=_number(0, 2**64), help="what faults are drawn from (a random one)")
     add(
@@ -70,7 +94,12 @@ def parse(arguments: Sequence[str]) -> Namespace:
     )
     add("--sessions", choices=("any", "increasing"), default="any", help="the gate's, S7 (any)")
     add("--only", choices=_KINDS, nargs="+", default=_KINDS, help="these alone")
-    add("--keep", type=Path, metavar="FOLDER", help="keep logs and journals there; it must be new")
+    add(
+        "--keep",
+        type=_newFolder,
+        metavar="FOLDER",
+        help="keep logs and journals there; it must be new",
+    )
     options = parser.parse_args(arguments)
     if options.seed is None:
         options.seed = secrets.randbelow(2**32)
@@ -95,11 +124,23 @@ def runsOf(options: Namespace) -> Iterator[tuple[str, int, float, Run]]:
                 yield name, options.storm, 0.0, partial(storm, backOff=backOff, isDouble=isDouble)
 
 
+def durationOf(name: str, clients: int, seconds: float) -> float:
+    """Tell about how many seconds a part takes."""
+    if name.startswith("storm"):
+        return clients / _STORM_RATE
+    return seconds + _AROUND + (FROZEN_SECONDS if name == "frozen" else 0)
+
+
 async def runAll(options: Namespace, folder: Path) -> bool:
     """Run all that is asked for, print what came of it, and tell whether all is well."""
     settings = Settings(folder, options.seed, options.clients, options.seconds, options.sessions)
     isGood = True
-    for name, clients, seconds, run in runsOf(options):
+    runs = list(runsOf(options))
+    for number, (name, clients, seconds, run) in enumerate(runs, 1):
+        about = durationOf(name, clients, seconds)
+        print(
+            f"[{number} of {len(runs)}] {name}: {clients} clients, about {about:.0f} s", flush=True
+        )
         place = folder / name
         place.mkdir()
         report = await run(evolve(settings, folder=place, clients=clients, seconds=seconds))
@@ -132,13 +173,9 @@ def main(arguments: Sequence[str]) -> None:
     """Run, and exit."""
     options = parse(arguments)
     makeRoom(options)
-    print(
-        f"seed {options.seed}; {options.clients} clients for {options.seconds:g} s;"
-        f" sessions: {options.sessions}\n",
-        flush=True,
-    )
-
+    about = sum(durationOf(name, count, time) for name, count, time, _ in runsOf(options))
     outcome: list[bool] = []
+    isInterrupted = False
 
     async def run(folder: Path) -> None:
         with suppress(CancelledError):
@@ -146,8 +183,14 @@ def main(arguments: Sequence[str]) -> None:
 
     def begin(reactor: Any, folder: Path) -> Deferred[None]:
         running = Deferred.fromCoroutine(run(folder))
+
+        def stop() -> None:
+            nonlocal isInterrupted
+            isInterrupted = not running.called
+            running.cancel()
+
         # On Ctrl-C too, the servers end.
-        reactor.addSystemEventTrigger("before", "shutdown", running.cancel)
+        reactor.addSystemEventTrigger("before", "shutdown", stop)
         return running
 
     with ExitStack() as stack:
@@ -159,9 +202,17 @@ def main(arguments: Sequence[str]) -> None:
                 folder.mkdir()
             except OSError as error:
                 raise SystemExit(f"--keep: {error}") from None
+        print(
+            f"seed {options.seed}; sessions: {options.sessions}; about {about / 60:.1f} minutes"
+            " in all\n",
+            flush=True,
+        )
         # It exits by itself, and in good order where the run was broken off.
         with suppress(SystemExit):
             react(begin, (folder,))
+    if isInterrupted:
+        print(f"Interrupted; the seed is {options.seed}.")
+        sys.exit(_INTERRUPTED)
     sys.exit(0 if outcome == [True] else 1)
 
 

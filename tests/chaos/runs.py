@@ -30,7 +30,7 @@ _PATIENCE = 60.0
 _AFTERMATH = 10.0
 """Seconds until the gate must have let go of connections whose other end is gone."""
 
-_FROZEN = 5.0
+FROZEN_SECONDS = 5.0
 """Seconds for which a gate is frozen."""
 
 
@@ -59,6 +59,7 @@ class Report:
     @ivar counts: what was counted of the clients; C{faults}, by their names, of the network.
     @ivar tracebacks: the logs of the servers that have one.
     @ivar before: what the gate held before the first client; C{after} is it after the last.
+    @ivar remark: what there is to know about the figures.
     """
 
     title: str
@@ -69,6 +70,7 @@ class Report:
     before: Usage
     after: Usage
     figures: dict[str, str] = field(factory=dict)
+    remark: str = ""
 
     @property
     def hasLeaked(self) -> bool:
@@ -132,14 +134,14 @@ async def stunned(settings: Settings) -> Report:
         await pause(settings.seconds / 2)
         stage.freezeGate()
         try:
-            await pause(_FROZEN / 2)
+            await pause(FROZEN_SECONDS / 2)
             stage.gateProxy.cutSome(faults, 0.4)
-            await pause(_FROZEN / 2)
+            await pause(FROZEN_SECONDS / 2)
         finally:
             stage.thawGate()
         await pause(settings.seconds / 2)
 
-    return await _underLoad(f"gate frozen for {_FROZEN:g} s", settings, freeze)
+    return await _underLoad(f"gate frozen for {FROZEN_SECONDS:g} s", settings, freeze)
 
 
 async def killed(settings: Settings) -> Report:

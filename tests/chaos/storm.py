@@ -37,6 +37,12 @@ _PATIENCE = 300.0
 _BEAT = 0.05
 """Seconds between two questions whether the gate has all of them."""
 
+REMARK = (
+    "  All clients and the proxy are one Python process, so the times are mostly theirs; what the"
+    " gate\n  needs of them is its CPU."
+)
+"""What the figures of a storm are made of."""
+
 BACK_OFF = "the client's own back-off"
 NO_BACK_OFF = "a back-off of 0 s"
 
@@ -117,6 +123,7 @@ async def storm(settings: Settings, backOff: str, isDouble: bool) -> Report:
         title = "dropped again on the way back" if isDouble else "all dropped"
         report = await conclude(f"{title}, {backOff}", stage, crowd, before, Counter())
         report.figures.update(figures.write())
+        report.remark = REMARK
         return report
     finally:
         await stage.stop()

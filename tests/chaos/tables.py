@@ -56,7 +56,7 @@ def table(report: Report) -> str:
     figures = figuresOf(report)
     width = max(map(len, figures))
     lines = [f"  {name.ljust(width)}  {figure:>12}" for name, figure in figures.items()]
-    return "\n".join([report.title, *lines])
+    return "\n".join([report.title, *lines, *filter(None, [report.remark])])
 
 
 def casesOf(report: Report) -> list[str]:

@@ -8,10 +8,11 @@ from collections import Counter
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.chaos.__main__ import parse, runsOf
+from tests.chaos.__main__ import durationOf, parse, runsOf
 from tests.chaos.judge import Verdict
 from tests.chaos.runs import Report
 from tests.chaos.stage import Usage
+from tests.chaos.storm import REMARK
 from tests.chaos.tables import casesOf, table
 from tests.endtoend.processes import PATIENCE, ROOT
 
@@ -59,6 +60,13 @@ class ReportTests(SynchronousTestCase):
         self.assertFalse(report.isGood)
         self.assertRegex(casesOf(report)[0], "^descriptors: ")
 
+    def test_remark(self) -> None:
+        """What is to be known about the figures stands behind them."""
+        report = reportOf(Verdict(9, 9, 9, 0, 0, [], [], []))
+        self.assertNotIn("one Python process", table(report))
+        report.remark = REMARK
+        self.assertTrue(table(report).endswith(f"\n{REMARK}"))
+
 
 class CommandTests(SynchronousTestCase):
     def run_(self, *arguments: str) -> tuple[int, str, str]:
@@ -97,9 +105,13 @@ class CommandTests(SynchronousTestCase):
             status, _, told = self.run_(*arguments)
             self.assertEqual(status, 2)
             self.assertIn(error, told)
-        status, _, told = self.run_("--keep", str(ROOT))
-        self.assertEqual((status, told.count("\n")), (1, 1))
-        self.assertIn("--keep: ", told)
+        for folder, error in (
+            (ROOT, f"argument --keep: {ROOT} exists already"),
+            (ROOT / "missing" / "new", f"argument --keep: {ROOT / 'missing'} is no folder"),
+        ):
+            status, begun, told = self.run_("--keep", str(folder))
+            self.assertEqual((status, begun), (2, ""))
+            self.assertIn(error, told.splitlines()[-1])
 
     def test_runs(self) -> None:
         """Each kind of run is there, with as many clients as it was given."""
@@ -112,3 +124,9 @@ class CommandTests(SynchronousTestCase):
         options = parse(["--only", "killed"])
         self.assertEqual([name for name, *_ in runsOf(options)], ["killed"])
         self.assertNotEqual(options.seed, parse([]).seed)
+
+    def test_duration(self) -> None:
+        """It is known about how long a part takes: longer where there is more to do."""
+        self.assertGreater(durationOf("faults", 300, 60.0), 60.0)
+        self.assertGreater(durationOf("frozen", 300, 10.0), durationOf("killed", 300, 10.0))
+        self.assertGreater(durationOf("storm0", 2000, 0.0), durationOf("storm0", 1000, 0.0))

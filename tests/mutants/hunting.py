@@ -15,7 +15,7 @@ from tests.mutants.faultlist import BadFault, Fault
 from tests.mutants.simulated import DELIVERY, Found, simulate
 from tests.mutants.suites import Suite
 from tests.mutants.trees import Tree
-from tests.mutants.trials import TEST_SECONDS, End, Outcome, runTests
+from tests.mutants.trials import TEST_SECONDS, End, Outcome, Running, runTests
 
 SIMULATION_SECONDS = 300
 """How long the simulator may take over one fault."""
@@ -69,7 +69,7 @@ class Means:
     @ivar tests: whether the suite is run at all.
     @ivar slow: whether tests with real processes are run where no other has caught a fault.
     @ivar steps: how many the simulator takes over a fault in the delivery path; 0: none.
-    @ivar without: the beginnings of the names of test modules that are left out.
+    @ivar without: the names of test modules, and of packages of them, that are left out.
     @ivar seconds: how long one test may take.
     """
 
@@ -94,6 +94,11 @@ class Hunt:
         self._slow = self._wanted(self._suite.slow) if means.slow else []
         self._slowIsGreen = False
         self._lock = Lock()
+        self._running = Running()
+
+    def end(self) -> None:
+        """Kill all that runs; whoever waits for it, in another thread, has nothing to wait for."""
+        self._running.endAll()
 
     def checkGreen(self) -> None:
         """
@@ -108,6 +113,7 @@ class Hunt:
         Find out which test catches a fault.
 
         @raise NotGreen: tests with real processes are needed, and fail without a fault.
+        @raise Ended: nothing is run any more.
         """
         began = time.monotonic()
         try:
@@ -116,7 +122,7 @@ class Hunt:
                 seconds = time.monotonic() - began
                 found = None
                 if self._means.steps and fault.file in DELIVERY and fate is not Fate.BAD:
-                    found = simulate(tree, self._means.steps, SIMULATION_SECONDS)
+                    found = self._simulate(tree)
         except BadFault as error:
             return Verdict(fault, Fate.BAD, str(error), time.monotonic() - began)
         return Verdict(fault, fate, catcher, seconds, found)
@@ -142,11 +148,15 @@ class Hunt:
             raise NotGreen(f"Without a fault, {outcome.end.value}:\n{failed}\n{outcome.detail}")
 
     def _run(self, tree: Tree, modules: list[str], goOn: bool = False) -> Outcome:
-        return runTests(tree, modules, self._means.seconds, goOn)
+        return runTests(tree, modules, self._means.seconds, goOn, self._running)
+
+    def _simulate(self, tree: Tree) -> Found:
+        return simulate(tree, self._means.steps, SIMULATION_SECONDS, self._running)
 
     def _wanted(self, modules: Iterable[str]) -> list[str]:
-        # An empty tuple begins nothing.
-        return [each for each in modules if not each.startswith(self._means.without)]
+        # All that is in a package begins with its name and a dot. An empty tuple begins nothing.
+        unwanted = tuple(f"{name}." for name in self._means.without)
+        return [each for each in modules if not f"{each}.".startswith(unwanted)]
 
 
 def _fateOf(outcome: Outcome) -> tuple[Fate, str]:

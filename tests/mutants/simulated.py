@@ -10,7 +10,7 @@ import sys
 from attrs import frozen
 
 from tests.mutants.trees import Tree
-from tests.mutants.trials import KILLED, runInGroup
+from tests.mutants.trials import KILLED, Running, runInSession
 
 STEPS = 20_000
 """How many steps the simulator takes over a fault unless told otherwise."""
@@ -48,14 +48,15 @@ class Found:
         return f"yes{after}: {self.violation}"
 
 
-def simulate(tree: Tree, steps: int, seconds: int) -> Found:
+def simulate(tree: Tree, steps: int, seconds: int, running: Running) -> Found:
     """
     Run the simulator in a tree.
 
     @param seconds: how long it may take.
+    @param running: what keeps its process.
     """
     command = [sys.executable, "-m", "tests.simulation", "--steps", str(steps), "--no-shrink"]
-    return readSimulation(*runInGroup(command, tree, seconds))
+    return readSimulation(*runInSession(command, tree, running, seconds))
 
 
 def readSimulation(status: int, printed: str) -> Found:

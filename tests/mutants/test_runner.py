@@ -5,7 +5,10 @@ Tests for what applies faults and judges the suite by them, on a tiny tree of it
 from __future__ import annotations
 
 import io
-from contextlib import redirect_stdout
+import os
+import subprocess
+import sys
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from textwrap import dedent
@@ -13,8 +16,10 @@ from textwrap import dedent
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.mutants.__main__ import main
+from tests.mutants.faultlist import Fault
+from tests.mutants.hunting import Hunt, Verdict
 from tests.mutants.simulated import Found, readSimulation
-from tests.mutants.trees import Tree
+from tests.mutants.trees import ROOT, Tree
 from tests.mutants.trials import KILLED, End, Outcome, judge, runTests
 
 FILES = {
@@ -146,6 +151,62 @@ class CommandTests(TinyCase):
         self.fault("a * b", "a - b", "add up")
         status, printed = self.run_("--list", "add up")
         self.assertEqual((status, printed), (0, "S7  msgserver/sums.py: add up\n"))
+
+    def test_without(self) -> None:
+        """A module is left out by its whole name, and a package with all that is in it."""
+        self.fault("a + b", "a - b")
+        self.assertEqual(self.run_("--fast", "--without=tests.test_sums")[0], 1)
+        self.fault("a * b", "a + b", "add up")
+        self.assertEqual(self.run_("add up", "--without=tests.endtoend")[0], 1)
+
+    def test_refused(self) -> None:
+        """What makes no sense is said at once, and so is where to look."""
+        self.fault("a + b", "a - b")
+        for error, *arguments in (
+            ("'0' is no whole number of 1 or more", "--jobs=0"),
+            ("'x' is no whole number of 1 or more", "--seconds=x"),
+            ("'-1' is no whole number of 0 or more", "--simulate=-1"),
+            ("there is no module 'tests.test_sum' in ", "--without=tests.test_sum"),
+            ("there is no module 'tests.' in ", "--without=tests."),
+            ("there is no module '' in ", "--without="),
+            ("there is no such fault: --list, ", "nothing of that name"),
+        ):
+            printed = io.StringIO()
+            with redirect_stderr(printed), self.assertRaises(SystemExit) as caught:
+                self.run_(*arguments)
+            self.assertEqual(caught.exception.code, 2)
+            self.assertIn(error, printed.getvalue().splitlines()[-1])
+
+    def test_interrupted(self) -> None:
+        """Ctrl-C is one line and a status of its own, and ends what runs."""
+        self.fault("a + b", "a - b")
+        self.fault("a * b", "a // b", "divide")
+        tryFault = Hunt.tryFault
+        ended: list[Hunt] = []
+
+        def interrupt(hunt: Hunt, fault: Fault, tree: Tree) -> Verdict:
+            if fault.name == "divide":
+                raise KeyboardInterrupt
+            return tryFault(hunt, fault, tree)
+
+        self.patch(Hunt, "tryFault", interrupt)
+        self.patch(Hunt, "end", lambda hunt: ended.append(hunt))
+        status, printed = self.run_("--fast")
+        self.assertEqual(status, 130)
+        self.assertTrue(
+            printed.endswith("\nInterrupted. Of 2 faults 1 were tried: 1 caught.\n"), printed
+        )
+        self.assertEqual(len(ended), 1)
+
+    def test_nobodyReads(self) -> None:
+        """C{--list | head} ends without a word."""
+        self.fault("a + b", "a - b")
+        command = [sys.executable, "-m", "tests.mutants", f"--faults={self.faults}", "--list"]
+        read, write = os.pipe()
+        os.close(read)
+        ended = subprocess.run(command, cwd=ROOT, stdout=write, stderr=subprocess.PIPE)
+        os.close(write)
+        self.assertEqual((ended.returncode, ended.stderr), (0, b""))
 
 
 class TreeTests(TinyCase):

@@ -4,21 +4,23 @@ Running tests in a copy of the tree, in a process of their own, and judging what
 
 from __future__ import annotations
 
-import os
 import signal
-import subprocess
 import sys
 from collections.abc import Iterable, Sequence
-from contextlib import suppress
 from enum import Enum
 from pathlib import Path
+from subprocess import PIPE, STDOUT, Popen, TimeoutExpired
 from tempfile import TemporaryFile
+from threading import Lock
+from typing import IO
 
 from attrs import frozen
 
+from tests.mutants.guard import endSession
 from tests.mutants.trees import Tree
 
 CHILD = Path(__file__).with_name("child.py")
+GUARD = Path(__file__).with_name("guard.py")
 
 TEST_SECONDS = 120
 """How long one test may take before it counts as caught by a time-out."""
@@ -54,14 +56,71 @@ class Outcome:
     failed: tuple[str, ...] = ()
 
 
+class Ended(Exception):
+    """No process is started any more."""
+
+
+class Running:
+    """The processes that run at this moment, in any thread."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._sessions: set[int] = set()
+        self._isOver = False
+
+    def begin(self, command: Sequence[str | Path], tree: Tree, output: IO[bytes]) -> Popen[bytes]:
+        """
+        Start a command in a tree, in a session of its own.
+
+        @raise Ended: it is too late.
+        """
+        with self._lock:
+            if self._isOver:
+                raise Ended
+            process = Popen(
+                # Of where that file is nothing is to be imported.
+                [sys.executable, "-I", "-S", GUARD, *command],
+                cwd=tree.root,
+                env=tree.environment(),
+                # Its end tells the guard that this process is gone.
+                stdin=PIPE,
+                stdout=output,
+                stderr=STDOUT,
+                start_new_session=True,
+            )
+            self._sessions.add(process.pid)
+            return process
+
+    def end(self, process: Popen[bytes]) -> None:
+        """Kill a process, and whatever it has left behind."""
+        with self._lock:
+            endSession(process.pid)
+            process.wait()
+            self._sessions.discard(process.pid)
+        assert process.stdin is not None
+        process.stdin.close()
+
+    def endAll(self) -> None:
+        """Kill all there are, and start no other."""
+        with self._lock:
+            self._isOver = True
+            for session in self._sessions:
+                endSession(session)
+
+
 def runTests(
-    tree: Tree, modules: Sequence[str], seconds: int = TEST_SECONDS, goOn: bool = False
+    tree: Tree,
+    modules: Sequence[str],
+    seconds: int = TEST_SECONDS,
+    goOn: bool = False,
+    running: Running | None = None,
 ) -> Outcome:
     """
     Run the tests of some modules.
 
     @param seconds: how long one test may take.
     @param goOn: after a failure as well.
+    @param running: what keeps the process that they run in.
     """
     if not modules:
         return Outcome(End.GREEN)
@@ -76,39 +135,30 @@ def runTests(
         *(["--go-on"] if goOn else []),
         *modules,
     ]
-    status, printed = runInGroup(command, tree)
+    status, printed = runInSession(command, tree, running or Running())
     lines = diary.read_text().splitlines() if diary.exists() else []
     return judge(lines, status, printed)
 
 
-def runInGroup(
-    command: Sequence[str | Path], tree: Tree, seconds: int | None = None
+def runInSession(
+    command: Sequence[str | Path], tree: Tree, running: Running, seconds: int | None = None
 ) -> tuple[int, str]:
     """
     Run a command in a tree, and end whatever it leaves behind.
 
     @param seconds: how long it may take; None for ever.
     @return: its status, L{KILLED} where it took too long, and what it printed.
+    @raise Ended: it is too late to start anything.
     """
     # A file, not a pipe: what it leaves behind would hold that open.
     with TemporaryFile() as output:
-        process = subprocess.Popen(
-            command,
-            cwd=tree.root,
-            env=tree.environment(),
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
+        process = running.begin(command, tree, output)
         try:
             status = process.wait(seconds)
-        except subprocess.TimeoutExpired:
+        except TimeoutExpired:
             status = KILLED
         finally:
-            with suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
+            running.end(process)
         output.seek(0)
         return status, output.read().decode(errors="replace")
 
