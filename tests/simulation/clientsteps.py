@@ -19,6 +19,9 @@ MOST_LINKS = 14
 MOST_TAKEN = 8
 """The logins that strangers have at once."""
 
+MOST_UNSENT = 100_000
+"""The unsent bytes beyond which a stranger asks nothing more."""
+
 
 class ClientSteps(GateSteps):
     """Steps of the clients' side."""
@@ -151,27 +154,21 @@ class ClientSteps(GateSteps):
 
     def _request(self, x: int, y: int) -> bool:
         """Have a stranger ask something."""
-        ends = [end for end in self._rawEnds() if end.taken is not None]
-        if not ends:
-            return False
-        end = ends[x % len(ends)]
-        if len(end.outbox) > 100_000:
-            return False
-        assert end.taken is not None
-        end.outbox += self._written(end.taken, x, y)
-        return True
+        return self._askAs(x, [(x, y)])
 
     def _again(self, x: int, y: int) -> bool:
         """Have a stranger ask many things at once, in one segment."""
+        return self._askAs(x, [(x + 3 * each, y // 4 + 5 * each) for each in range(2 + y % 4)])
+
+    def _askAs(self, who: int, requests: list[tuple[int, int]]) -> bool:
         ends = [end for end in self._rawEnds() if end.taken is not None]
         if not ends:
             return False
-        end = ends[x % len(ends)]
-        if len(end.outbox) > 100_000:
+        end = ends[who % len(ends)]
+        if len(end.outbox) > MOST_UNSENT:
             return False
         assert end.taken is not None
-        for number in range(2 + y % 4):
-            end.outbox += self._written(end.taken, x + 3 * number, y // 4 + 5 * number)
+        end.outbox += b"".join(self._written(end.taken, *each) for each in requests)
         return True
 
     def _written(self, taken: Taken, x: int, y: int) -> bytes:

@@ -36,20 +36,17 @@ class GateSteps(NetworkSteps):
 
     def _log_out(self, x: int, y: int) -> bool:
         """Have business code log a user out."""
-        living = self._logins(isEnded=False)
-        if not living:
-            return False
-        gate, user = living[x % len(living)]
-        gate.model.mustEnd(user, "logout")
-        gate.handler.gate.logout(user)
-        return True
+        return self._logOut(x, isEnded=False)
 
     def _log_out_old(self, x: int, y: int) -> bool:
         """Have business code log out a login that has ended."""
-        ended = self._logins(isEnded=True)
-        if not ended:
+        return self._logOut(x, isEnded=True)
+
+    def _logOut(self, who: int, isEnded: bool) -> bool:
+        logins = self._logins(isEnded)
+        if not logins:
             return False
-        gate, user = ended[x % len(ended)]
+        gate, user = logins[who % len(logins)]
         gate.model.mustEnd(user, "logout")
         gate.handler.gate.logout(user)
         return True
