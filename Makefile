@@ -10,6 +10,9 @@ INSTALLED = $(VENV)/installed
 INSTALLED_DEV = $(VENV)/installed-dev
 PURE = msgserver/wire/*,msgserver/sessions.py,msgserver/kept.py,msgserver/current.py,msgserver/directory.py
 
+# What takes long, and is the same under both runners, runs once.
+ONCE = tests/chaos/test_chaos.py tests/simulation/test_simulation.py
+
 .DEFAULT_GOAL = help
 .PHONY: help run run-cluster demo test check simulate chaos fuzz machines mutants bench-logins clean
 
@@ -41,7 +44,7 @@ test: $(INSTALLED_DEV) ## run the linter, the type checker and all tests
 	$(BIN)/coverage run -m twisted.trial tests || failed="$$failed trial"; \
 	$(BIN)/coverage report; \
 	$(BIN)/coverage report --include='$(PURE)' --fail-under=100 || failed="$$failed coverage"; \
-	$(BIN)/python -m pytest -q || failed="$$failed pytest"; \
+	$(BIN)/python -m pytest -q $(ONCE:%=--ignore=%) || failed="$$failed pytest"; \
 	if [ "$$failed" ]; then echo "Failed:$$failed" >&2; exit 1; fi
 
 check: $(INSTALLED_DEV) ## run the linter and the type checker only

@@ -406,15 +406,13 @@ class Connection:
             return 0  # It is this connection's already, and its response will come.
         self.keepReady()
         login._kept.recallOwn()
-        size = self._askedAgain(session)
-        if size is None and (packet := login._kept.own.get(session)) is not None:
-            self._replayed.append(packet)
-            return len(packet)
-        if size is None:
+        packet = login._kept.own.get(session)
+        if packet is None:
             CURRENT.set(None)
             login._application.forgotten(login)
             return 0
-        return size
+        self._replayed.append(packet)
+        return len(packet)
 
 
 def _isAfter(number: int, other: int) -> bool:
