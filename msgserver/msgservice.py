@@ -133,10 +133,10 @@ class MsgService(Service):
             connection.transport.pause()
         if not await within(clock, limits.drainTimeout, self._answering.quiet()):
             self.log.warn("stopping with {n} requests unanswered", n=self._answering.running)
-        # Who is being kicked has the time of the kick, to have its data saved (U3).
-        await DeferredList([self.kick(user.uid, user.subid) for user in list(self._kicks)])
-        ended = DeferredList([self.end(login.user) for login in self._logins])
-        await within(clock, limits.kickTimeout, ended)
+        # Who is being kicked has the rest of the kick's time, to have its data saved (U3).
+        kicked = [self.kick(user.uid, user.subid) for user in self._kicks]
+        ended = [self.end(login.user) for login in self._logins if login.user not in self._kicks]
+        await within(clock, limits.kickTimeout, DeferredList(kicked + ended))
         if not await within(clock, limits.drainTimeout, self._allClosed()):
             for connection in self._connections:
                 connection.transport.abort()

@@ -86,12 +86,17 @@ class KickTests(GateCase):
         self.saved: Deferred[None] = Deferred()
         self.handler.answers["kicked"] = self.saved
         self.kicked = self.service.kick(self.user.uid, self.user.subid)
+        self.other = self.login(b"bob")
         self.stopped = self.stop()
+
+    def test_othersEnd(self) -> None:
+        """B5: the others end meanwhile, so that all of it takes one kick_timeout."""
+        self.assertEqual(self.handler.calls[-1], ("loggedOut", self.other))
+        self.assertEqual(list(self.service.users()), [self.user])
 
     def test_isWaitedFor(self) -> None:
         """B5, U3: whoever is being kicked is logged out when the handler has saved the data."""
         self.assertNoResult(self.stopped)
-        self.assertEqual(self.handler.calls[-1], ("kicked", self.user))
         self.saved.callback(None)
         self.successResultOf(self.stopped)
         self.successResultOf(self.kicked)

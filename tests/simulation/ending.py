@@ -13,13 +13,10 @@ from twisted.logger import globalLogPublisher
 
 from tests.simulation.clientsteps import ClientSteps
 from tests.simulation.handlers import Handler, LoginHandler
-from tests.simulation.network import (
-    Network,
-)
+from tests.simulation.network import Network
 from tests.simulation.world import Step
 
 _NOT_OURS = (type, FunctionType, ModuleType, LoginHandler, Handler, Network)
-
 
 _MOST_TURNS = 2_000
 """The turns within which whatever is asked again is answered, 100 seconds in all."""

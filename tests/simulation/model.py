@@ -317,16 +317,9 @@ class GateModel(RequestModel):
         if login.isKickedDone and isTurn:
             self.fail("U3", f"{login.user} is logged in, and kicked is done")
         if self.drainSince is not None and login.kickedAt is None:
-            # Those who are being kicked are waited for first.
-            most = life.drainTimeout + life.kickTimeout
-            if now > self.drainSince + most + _EPSILON:
+            if now > self.drainSince + life.drainTimeout + _EPSILON:
                 self.fail("B5", f"{login.user} is logged in past drain_timeout")
-            # A kick goes on until the handler's loggedOut is done.
-            isKicking = any(
-                each.kickedAt is not None and now <= each.kickedAt + life.kickTimeout
-                for each in self.logins.values()
-            )
-            if isTurn and not self.runningInAll and not isKicking:
+            if isTurn and not self.runningInAll:
                 self.fail("B5", f"{login.user} is logged in, and nothing is waited for")
 
     def _checkClosing(self, wire: Wire) -> None:
