@@ -7,8 +7,10 @@ comes here.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
+from contextvars import copy_context
 from inspect import isawaitable
+from types import CoroutineType
 from typing import Any
 
 from twisted.internet.defer import Deferred, succeed
@@ -62,20 +64,36 @@ class Answering:
         """Give the content of the flag-0 response to a request that raised (S4)."""
         return self._failed(user, Failure(error, type(error), error.__traceback__))
 
+    def begin(self, result: Any) -> Any:
+        """
+        Run a coroutine up to where it waits for the first time.
+
+        @return: what it has returned, where it never waits; otherwise, and where C{result} is
+            no coroutine, something for L{answerLater}.
+        """
+        if result.__class__ is not CoroutineType:
+            if isinstance(result, Deferred) or not isawaitable(result):
+                return result
+            result = _wait(result)
+        run = copy_context().run
+        try:
+            awaited = run(result.send, None)
+        except StopIteration as end:
+            return end.value
+        return _Task(result, run, awaited)
+
     def answerLater(self, running: Running, result: Any) -> None:
         """Answer when C{result} is known; at once where it never will be an answer (S4)."""
         self._running += 1
-        if isinstance(result, Deferred):
-            promised = result
-        elif isawaitable(result):
-            promised = Deferred.fromCoroutine(_wait(result))
+        if result.__class__ is _Task:
+            result.answerTo(self, running)
+        elif isinstance(result, Deferred):
+            result.addCallbacks(self._answer, self._fail, (running,), errbackArgs=(running,))
         else:
             self._answer(result, running)
-            return
-        promised.addCallbacks(self._answer, self._fail, (running,), errbackArgs=(running,))
 
-    def answersReady(self, connection: Connection) -> None:
-        """Have answers that came by themselves leave together, once a turn of the reactor."""
+    def flushLater(self, connection: Connection) -> None:
+        """Have connections flushed together, once a turn of the reactor."""
         self._toFlush[connection] = None
         if self._flushing is None:
             self._flushing = self._clock.callLater(0, self._flush)
@@ -134,3 +152,56 @@ class Answering:
 
 async def _wait(result: Awaitable[Any]) -> Any:
     return await result
+
+
+class _Task:
+    """
+    A coroutine of a handler, while it waits.
+
+    It is what C{Deferred.fromCoroutine} is, less what nobody here asks for: it is not
+    cancelled, and its result goes nowhere but into its answer.
+
+    @param run: runs a function in the coroutine's context, whose variables are its own.
+    @param awaited: what it has given: a Deferred, or what is not to be waited for.
+    """
+
+    __slots__ = ("_answering", "_awaited", "_coroutine", "_run", "_running")
+
+    _answering: Answering
+    _running: Running
+
+    def __init__(
+        self, coroutine: Coroutine[Any, Any, Any], run: Callable[..., Any], awaited: Any
+    ) -> None:
+        self._coroutine = coroutine
+        self._run = run
+        self._awaited = awaited
+
+    def answerTo(self, answering: Answering, running: Running) -> None:
+        """Go on, to the end, and answer."""
+        self._answering = answering
+        self._running = running
+        awaited, self._awaited = self._awaited, None
+        if isinstance(awaited, Deferred):
+            awaited.addBoth(self._goOn)
+        else:
+            self._goOn(awaited)
+
+    def _goOn(self, result: Any) -> None:
+        while True:
+            try:
+                if isinstance(result, Failure):
+                    result = self._run(result.throwExceptionIntoGenerator, self._coroutine)
+                else:
+                    result = self._run(self._coroutine.send, result)
+            except StopIteration as end:
+                result = end.value
+                break
+            except BaseException:
+                self._answering._fail(Failure(), self._running)
+                return
+            # Anything else is given back, as inlineCallbacks does.
+            if isinstance(result, Deferred):
+                result.addBoth(self._goOn)
+                return
+        self._answering._answer(result, self._running)

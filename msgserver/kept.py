@@ -8,9 +8,30 @@ handshake parses the log, once, into what the new connection may ask for again.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
 from msgserver.wire.framing import PACKET_LENGTH, SESSION_SIZE
+
+
+class _Recalled:
+    """
+    What one connection may be told again. Most connections of most logins need none of it.
+
+    @ivar own: see L{KeptResponses.own}.
+    @ivar aging: the sessions, of the replays and of C{own}, that leave with the older
+        generation; those in C{fresh} leave with the younger.
+    @ivar olderKnown: how many pieces of the older generation it tells of; C{known}: of the
+        younger.
+    """
+
+    __slots__ = ("aging", "fresh", "known", "olderKnown", "own")
+
+    def __init__(self) -> None:
+        self.own: dict[bytes, bytes] = {}
+        self.aging: set[bytes] = set()
+        self.fresh: set[bytes] = set()
+        self.olderKnown = 0
+        self.known = 0
 
 
 class KeptResponses:
@@ -24,39 +45,38 @@ class KeptResponses:
     @ivar replays: the responses of earlier connections that the present one has not asked
         for again yet, by session. Whoever replays one takes it out, unless sessions only
         count up.
-    @ivar own: the responses of the present connection, by session, so far as L{recallOwn} has
-        told of them: apart from the others, since a session may come round and be new (S5).
     """
 
     __slots__ = (
-        "_aging",
         "_count",
         "_countLimit",
-        "_fresh",
-        "_known",
         "_older",
-        "_olderKnown",
+        "_recalled",
         "_size",
         "_sizeLimit",
         "_younger",
-        "own",
         "replays",
     )
 
     def __init__(self, countLimit: int, sizeLimit: int) -> None:
         self._countLimit = countLimit
         self._sizeLimit = sizeLimit
-        self._older: list[bytes] = []
+        # The bytes that were sent, in pieces: one for each batch.
+        self._older: Sequence[bytes] = ()
         self._younger: list[bytes] = []
         self._count = 0
         self._size = 0
+        # Always the same dict: a batch that is being served sees what comes in meanwhile.
         self.replays: dict[bytes, bytes] = {}
-        self.own: dict[bytes, bytes] = {}
-        # How many pieces of each generation, and which sessions, the replays have been told of.
-        self._olderKnown = 0
-        self._known = 0
-        self._aging: set[bytes] = set()
-        self._fresh: set[bytes] = set()
+        self._recalled: _Recalled | None = None
+
+    @property
+    def own(self) -> Mapping[bytes, bytes]:
+        """
+        The responses of the present connection, by session, so far as L{recallOwn} has told
+        of them: apart from the others, since a session may come round and be new (S5).
+        """
+        return {} if self._recalled is None else self._recalled.own
 
     def add(self, packets: list[bytes]) -> bytes:
         """Keep response packets in the order given, and give them back as one piece."""
@@ -74,8 +94,9 @@ class KeptResponses:
 
     def offer(self, session: bytes, packet: bytes) -> None:
         """Keep a response that was made for an earlier connection while a new one is there."""
+        recalled = self._recall()
         self._addOne(packet)
-        self._fresh.add(session)
+        recalled.fresh.add(session)
         self.replays[session] = packet
 
     def recall(self, running: Collection[bytes]) -> None:
@@ -85,19 +106,21 @@ class KeptResponses:
         @param running: the sessions whose latest request has no response yet; what is kept
             for an earlier request of the same session is out of date.
         """
+        self._letGo()
+        if not self._younger and not self._older:
+            return
+        recalled = self._recall()
         older = dict(_bySession(self._older))
         younger = dict(_bySession(self._younger))
-        self.replays.clear()
-        self.own.clear()
         for generation in (older, younger):
             self.replays.update(generation)
         for session in running:
             self.replays.pop(session, None)
         # Each session is in one of the two, so that what leaves with the older generation
         # is nothing that the younger one knows better.
-        self._aging = older.keys() - younger.keys() - set(running)
-        self._fresh = younger.keys() - set(running)
-        self._olderKnown, self._known = len(self._older), len(self._younger)
+        recalled.aging = older.keys() - younger.keys() - set(running)
+        recalled.fresh = younger.keys() - set(running)
+        recalled.olderKnown, recalled.known = len(self._older), len(self._younger)
 
     def recallOwn(self) -> None:
         """
@@ -105,39 +128,50 @@ class KeptResponses:
 
         Each response is looked at once, however often this is asked for.
         """
+        recalled = self._recall()
         for pieces, known, sessions in (
-            (self._older, self._olderKnown, self._aging),
-            (self._younger, self._known, self._fresh),
+            (self._older, recalled.olderKnown, recalled.aging),
+            (self._younger, recalled.known, recalled.fresh),
         ):
             for session, packet in _bySession(pieces[known:]):
-                self.own[session] = packet
+                recalled.own[session] = packet
                 sessions.add(session)
-        self._olderKnown, self._known = len(self._older), len(self._younger)
+        recalled.olderKnown, recalled.known = len(self._older), len(self._younger)
 
     def release(self) -> None:
         """Let go of the replays, for as long as there is no connection to ask for them."""
-        self.replays.clear()
-        self.own.clear()
-        self._aging = set()
-        self._fresh = set()
-        self._olderKnown = self._known = 0
+        self._letGo()
+        # One piece takes less memory than many small ones, and a login may be away for long.
+        self._older = [b"".join(self._older)] if self._older else ()
+        self._younger = [b"".join(self._younger)] if self._younger else []
 
     def forget(self) -> None:
         """Let go of everything."""
-        self._older, self._younger = [], []
+        self._older, self._younger = (), []
         self._count = self._size = 0
-        self.release()
+        self._letGo()
+
+    def _recall(self) -> _Recalled:
+        if self._recalled is None:
+            self._recalled = _Recalled()
+        return self._recalled
+
+    def _letGo(self) -> None:
+        self._recalled = None
+        self.replays.clear()
 
     def _addOne(self, packet: bytes) -> None:
         if self._count >= self._countLimit or self._size + len(packet) > self._sizeLimit:
             self._older = self._younger
             self._younger = []
             self._count = self._size = 0
-            for session in self._aging:
-                self.replays.pop(session, None)
-                self.own.pop(session, None)
-            self._aging, self._fresh = self._fresh, set()
-            self._olderKnown, self._known = self._known, 0
+            recalled = self._recalled
+            if recalled is not None:
+                for session in recalled.aging:
+                    self.replays.pop(session, None)
+                    recalled.own.pop(session, None)
+                recalled.aging, recalled.fresh = recalled.fresh, set()
+                recalled.olderKnown, recalled.known = recalled.known, 0
         self._younger.append(packet)
         self._count += 1
         self._size += len(packet)

@@ -21,9 +21,11 @@ from zope.interface import implementer
 
 from msgserver.closing import closeDelivering
 from msgserver.deadlines import Deadlines
+from msgserver.directsend import Write, isPlainTCP, writerFor
 from msgserver.errors import ProtocolError, Refused
 from msgserver.interfaces import IMsgConnection, IMsgConnections
 from msgserver.limits import ConnectionLimits
+from msgserver.readset import ReadSet
 from msgserver.sessions import Connection
 from msgserver.wire.framing import MAX_PACKET
 from msgserver.wire.gate import GateServer
@@ -74,6 +76,8 @@ class MsgProtocol(Protocol):
         self._isPaused = False
         self._isReading = True
         self._isClosing = False
+        # The one way in which a connection's answers leave.
+        self._write: Write = _discard
 
     def connectionMade(self) -> None:
         """Wait for the handshake, unless there are too many connections."""
@@ -103,6 +107,7 @@ class MsgProtocol(Protocol):
         """Let go of the login, if it is this connection's still (H4)."""
         self._isClosing = True
         self._discardInput()
+        self._write = _discard
         self.factory.limits.closed(self)
         self.factory.stalls.stop(self)
         if self._connection is not None:
@@ -111,27 +116,29 @@ class MsgProtocol(Protocol):
     def expired(self) -> None:
         """Close at once: no handshake in time (H3), or answers that nobody reads (B3)."""
         self.factory.log.debug("{peer}: out of time", peer=self._address())
-        self.transport.abortConnection()
+        self.abort()
 
     def flush(self) -> None:
-        """Send what is ready; go on with requests that waited for running ones (B2)."""
-        assert self._connection is not None
+        """Send what is ready; go on with requests that waited (B2, B3)."""
+        connection = cast(Connection, self._connection)
         if self._isClosing:
             return
-        if self._isStalled or self._isPaused:
-            self._write(self._connection.take())
-        else:
+        isWaiting = connection.isFull or connection.hasMore
+        if isWaiting and not (self._isStalled or self._isPaused):
             self._serve(b"")
+        else:
+            self._writeReady(connection)
 
     def finish(self) -> None:
         """Send what is ready, then close (U2)."""
-        assert self._connection is not None
         if not self._isClosing:
-            self._write(self._connection.take())
+            self._writeReady(cast(Connection, self._connection))
             self._close()
 
     def abort(self) -> None:
         """Close at once (H4)."""
+        # Whatever is ready only now is not to leave past a transport that is given up.
+        self._isClosing = True
         self.transport.abortConnection()
 
     def pause(self) -> None:
@@ -153,6 +160,7 @@ class MsgProtocol(Protocol):
         self._isStalled = False
         self.factory.stalls.stop(self)
         self.flush()
+        self._adjustReading()
 
     def stopProducing(self) -> None:
         """The connection is lost; L{connectionLost} says so too."""
@@ -162,7 +170,8 @@ class MsgProtocol(Protocol):
         self._connection = self.factory.connections.connect(handshake, self)
         self.factory.limits.proved(self)
         accepted, behind = self._conversation.accept()
-        self.transport.registerProducer(self, True)
+        del self._conversation  # Nothing more is fed: what it holds is memory of every connection.
+        self._write = self.factory.attach(self.transport, self)
         self._write(accepted)
         # The hot path: from here on a batch is one call away from the transport.
         self.dataReceived = self._serve  # type: ignore[method-assign]  # on purpose, see above
@@ -174,25 +183,21 @@ class MsgProtocol(Protocol):
         answers = connection.receive(data)
         if answers:
             self._write(answers)
-        if connection.hasMore or connection.isFull or connection.isBroken or not self._isReading:
-            self._serveOn(connection)
-
-    def _serveOn(self, connection: Connection) -> None:
-        while connection.hasMore and not self._isStalled and not self._isPaused:
-            self._write(connection.receive(b""))
         if connection.isBroken:
             self.factory.log.debug("{peer}: a request of no valid length", peer=self.peer)
             self._close()  # S3
-        else:
+        elif connection.isFull or connection.hasMore or not self._isReading:
             self._adjustReading()
 
-    def _write(self, data: bytes) -> None:
-        """The one place where a connection's answers leave."""
-        self.transport.write(data)
+    def _writeReady(self, connection: Connection) -> None:
+        answers = connection.take()
+        if answers:
+            self._write(answers)
 
     def _adjustReading(self) -> None:
-        full = self._connection is not None and self._connection.isFull
-        shouldRead = not (self._isStalled or self._isPaused or full) or self._isClosing
+        connection = self._connection
+        isWaiting = connection is not None and (connection.isFull or connection.hasMore)
+        shouldRead = not (self._isStalled or self._isPaused or isWaiting) or self._isClosing
         if shouldRead is not self._isReading:
             self._isReading = shouldRead
             if shouldRead:
@@ -222,15 +227,28 @@ def _discard(data: bytes) -> None:
 
 
 class MsgFactory(Factory["MsgProtocol"]):
-    """Makes the connections of one gate, over any number of ports."""
+    """
+    Makes the connections of one gate, over any number of ports.
+
+    @param isDirect: answers are sent at once where the transport allows it; see L{writerFor}.
+    @param readSet: where plain TCP connections are read; None: by the reactor, as others are.
+    """
 
     noisy = False
     log = Logger()
 
     def __init__(
-        self, connections: IMsgConnections, clock: IReactorTime, limits: GateLimits
+        self,
+        connections: IMsgConnections,
+        clock: IReactorTime,
+        limits: GateLimits,
+        *,
+        isDirect: bool = True,
+        readSet: ReadSet | None = None,
     ) -> None:
         self.connections = connections
+        self._isDirect = isDirect
+        self._readSet = readSet
         self.nodelay = limits.nodelay
         self.limits: ConnectionLimits[MsgProtocol] = ConnectionLimits(
             clock, limits.maxclient, limits.handshakeTimeout, MsgProtocol.expired
@@ -245,3 +263,9 @@ class MsgFactory(Factory["MsgProtocol"]):
         protocol = MsgProtocol(GateServer(self._maxPacket))
         protocol.factory = self
         return protocol
+
+    def attach(self, transport: _IStream, protocol: MsgProtocol) -> Write:
+        """Set up a connection whose handshake is accepted; give the way its answers leave."""
+        if self._readSet is not None and isPlainTCP(transport):
+            self._readSet.adopt(transport)
+        return writerFor(transport, protocol, isDirect=self._isDirect)

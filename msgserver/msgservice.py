@@ -320,7 +320,7 @@ class MsgService(Service):
             return succeed(None)
         self._away.stop(login)
         if login.connection is not None:
-            self._answering.answersReady(login.connection)
+            self._answering.flushLater(login.connection)
         if self._directory is not None and login.epoch:
             told = self._directory.loggedOut(self, user.uid, user.subid)
             told.addErrback(self._logged("loggedOut"))

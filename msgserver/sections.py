@@ -150,6 +150,18 @@ class Gate:
         default=True,
         metadata=about(Flag(), "Whether small answers leave at once (TCP_NODELAY)."),
     )
+    directSend: bool = field(
+        default=True,
+        metadata=about(
+            Flag(), "Whether answers go to the socket past Twisted's buffers; plain TCP only."
+        ),
+    )
+    batchReads: bool = field(
+        default=True,
+        metadata=about(
+            Flag(), "Whether connections are read past Twisted's reactor; plain TCP on Linux only."
+        ),
+    )
     expiredNumber: int = field(
         default=128,
         metadata=about(

@@ -15,6 +15,7 @@ The hot path is L{Connection.receive}: one call for each piece that the transpor
 from __future__ import annotations
 
 from collections.abc import Iterator
+from struct import Struct
 from typing import Any, Protocol
 
 from attrs import frozen
@@ -34,6 +35,22 @@ gets them: a few small requests must not fill memory with large answers (B3).
 
 _HEADER_SIZE = PACKET_LENGTH.size
 _RESPONSE_EXTRA = MAX_PACKET - MAX_RESPONSE
+
+_SMALL = 2048
+"""An answer below this many bytes has its length from a table."""
+
+_HEADS = [PACKET_LENGTH.pack(size + _RESPONSE_EXTRA) for size in range(_SMALL)]
+
+_SHORT = 512
+"""A packet below this many bytes is cut into content and session by one call, from a table."""
+
+_CUTS = [
+    Struct(f"{max(0, length - SESSION_SIZE)}s{SESSION_SIZE}s").unpack_from
+    for length in range(_SHORT)
+]
+
+_NONE: set[bytes] = set()
+"""What all logins share whose connections inherit no running request; never added to."""
 
 
 @frozen
@@ -59,7 +76,13 @@ class Application(Protocol):
     """What logins ask of whoever runs the user's handler."""
 
     def requestReceived(self, user: User, content: bytes) -> Any:
-        """Run the handler: bytes are its answer, anything else goes to L{answerLater}."""
+        """Run the handler: bytes are its answer, anything else goes to L{begin}."""
+
+    def begin(self, result: Any) -> Any:
+        """
+        Run what the handler gave as far as it goes without waiting: bytes are its answer,
+        anything else goes to L{answerLater}. What it raises, the handler has raised.
+        """
 
     def requestFailed(self, user: User, error: BaseException) -> bytes:
         """Give the content of the flag-0 response to a request that raised (S4)."""
@@ -67,8 +90,8 @@ class Application(Protocol):
     def answerLater(self, running: Running, result: Any) -> None:
         """Have L{Running.answer} or L{Running.fail} called when C{result} is known."""
 
-    def answersReady(self, connection: Connection) -> None:
-        """Take note that the connection has answers to send that came by themselves."""
+    def flushLater(self, connection: Connection) -> None:
+        """Have the connection's transport flushed, in another turn of the reactor."""
 
     def forgotten(self, login: Login) -> None:
         """End the login: it was asked for what it no longer knows (S7)."""
@@ -116,6 +139,7 @@ class Login:
 
     __slots__ = (
         "_application",
+        "_fixed",
         "_index",
         "_inherited",
         "_kept",
@@ -141,12 +165,21 @@ class Login:
         self.runningCount = 0
         self._application = application
         self._limits = limits
+        # What a batch needs that never changes, so that it is at hand in one step.
+        self._fixed = (
+            user,
+            application,
+            application.requestReceived,
+            limits.increasing,
+            limits.maxPacket,
+            limits.maxRunning,
+        )
         self._index = 0
         self._latest: int | None = None
         self._kept = KeptResponses(limits.expiredNumber, limits.cacheBytes)
         self._running: dict[bytes, Running] = {}
         # The sessions that earlier connections left running and this one has not asked for.
-        self._inherited: set[bytes] = set()
+        self._inherited = _NONE
 
     def connect(self, index: int, transport: Any) -> Connection:
         """
@@ -161,7 +194,7 @@ class Login:
             self.disconnect(self.connection)
         self._kept.recall(self._running.keys())
         # Not added to: what was answered while the user was away is running no more.
-        self._inherited = set(self._running)
+        self._inherited = set(self._running) if self._running else _NONE
         self.connection = Connection(self, transport)
         return self.connection
 
@@ -207,7 +240,7 @@ class Login:
                 self._kept.add([packet])
         # Even an answer that goes nowhere makes room for a request that waits (B2).
         if connection is not None:
-            self._application.answersReady(connection)
+            self._application.flushLater(connection)
 
 
 class Connection:
@@ -218,7 +251,8 @@ class Connection:
     @ivar isOpen: requests are served. No more once it is lost, replaced, or the login ended.
     @ivar isBroken: the peer broke the wire; close when what is ready has been sent (S3).
     @ivar isFull: a request waits for running ones to be answered (B2).
-    @ivar hasMore: a request waits for the transport to take the answers so far (B3).
+    @ivar hasMore: a request waits until other connections have had their turn, and the
+        transport has taken the answers so far (B3). It is flushed then.
     """
 
     __slots__ = (
@@ -256,39 +290,39 @@ class Connection:
         if self._rest:
             data = self._rest + data
         login = self.login
-        user = login.user
-        application = login._application
-        limits = login._limits
-        increasing = limits.increasing
-        maxPacket = limits.maxPacket
-        maxRunning = limits.maxRunning
+        user, application, requestReceived, increasing, maxPacket, maxRunning = login._fixed
         replays = login._kept.replays
         inherited = login._inherited
         running = login._running
-        requestReceived = application.requestReceived
         ready = self._ready
-        prefix = PACKET_LENGTH.pack
         setCurrent = CURRENT.set
-        made = 0
+        room = _BATCH_SIZE
         start = 0
         end = len(data)
+        last = end - _HEADER_SIZE
         self.isFull = self.hasMore = False
-        while (body := start + _HEADER_SIZE) <= end:
-            length = data[start] << 8 | data[start + 1]
+        while start <= last:
+            length = data[start + 1]
+            if data[start]:
+                length += data[start] << 8
             if not SESSION_SIZE <= length <= maxPacket:
                 self.isBroken = True  # S3, B4
                 break
+            body = start + _HEADER_SIZE
             stop = body + length
             if stop > end:
                 break
-            tail = stop - SESSION_SIZE
-            session = data[tail:stop]
+            if length < _SHORT:
+                content, session = _CUTS[length](data, body)
+            else:
+                content = data[body : stop - SESSION_SIZE]
+                session = data[stop - SESSION_SIZE : stop]
             if (replays or inherited) and (size := self._askedAgain(session)) is not None:
                 start = stop
-                made += size
+                room -= size
             elif increasing and (size := self._askedLate(session)) is not None:
                 start = stop
-                made += size
+                room -= size
             elif login.runningCount >= maxRunning:
                 self.isFull = True  # B2
                 break
@@ -298,22 +332,20 @@ class Connection:
                 setCurrent((user, session))
                 start = stop
                 try:
-                    answer = requestReceived(user, data[body:tail])
+                    answer = requestReceived(user, content)
                 except BaseException as error:  # As Deferreds do: the batch is not to suffer.
-                    content = application.requestFailed(user, error)
-                    ready.append(responsePacket(session, FAILED, content))
-                    made += len(content)
+                    room -= self._fail(session, error)
                 else:
-                    if answer.__class__ is bytes and len(answer) <= MAX_RESPONSE:
-                        size = len(answer)
-                        ready.append(prefix(size + _RESPONSE_EXTRA) + answer + ANSWERED + session)
-                        made += size
+                    if answer.__class__ is bytes and (count := len(answer)) < _SMALL:
+                        ready.append(b"".join((_HEADS[count], answer, ANSWERED, session)))
+                        room -= count
                     else:
-                        made += self._begin(session, answer)
+                        room -= self._begin(session, answer)
             if not self.isOpen:
                 break
-            if made > _BATCH_SIZE:
+            if room < 0:
                 self.hasMore = True
+                application.flushLater(self)
                 break
         setCurrent(None)
         self._rest = data[start:]
@@ -355,14 +387,33 @@ class Connection:
     def _stop(self) -> None:
         self.isOpen = self.isFull = self.hasMore = False
 
-    def _begin(self, session: bytes, result: Any) -> int:
-        """Have a request answered later; tell the bytes of answers that this made at once."""
+    def _fail(self, session: bytes, error: BaseException) -> int:
+        """Answer that the handler failed (S4), and tell the bytes that are ready now."""
         login = self.login
+        content = login._application.requestFailed(login.user, error)
+        self._ready.append(responsePacket(session, FAILED, content))
+        return len(content)
+
+    def _begin(self, session: bytes, result: Any) -> int:
+        """
+        Answer with what the handler gave, at once or later.
+
+        @return: the bytes that are ready now.
+        """
+        login = self.login
+        if result.__class__ is not bytes:
+            try:
+                result = login._application.begin(result)
+            except BaseException as error:
+                return self._fail(session, error)
+        if result.__class__ is bytes and len(result) <= MAX_RESPONSE:
+            self._ready.append(responsePacket(session, ANSWERED, result))
+            return len(result)
         request = Running(login, session, self)
         login._running[session] = request
         login.runningCount += 1
         if login.connection is not self and login.connection is not None:
-            login._inherited.add(session)  # Replaced from within the handler (H4, S6).
+            login._inherited = login._inherited | {session}  # Replaced in the handler (H4, S6).
         count = len(self._ready)
         login._application.answerLater(request, result)
         return sum(map(len, self._ready[count:]))

@@ -27,6 +27,7 @@ from msgserver.loginprotocol import LoginFactory, LoginLimits
 from msgserver.loginservice import LoginService
 from msgserver.msgprotocol import GateLimits, MsgFactory
 from msgserver.msgservice import LifeLimits, MsgService
+from msgserver.readset import ReadSet, hasReadSets
 from msgserver.remote.door import OPERATOR, ControlFactory, ControlLinks, Keys, identityOf
 from msgserver.remote.gates import ControlRealm
 from msgserver.remote.link import LinkTimes
@@ -282,5 +283,7 @@ def _makeGatePorts(part: Part[Gate, IMsgHandler], gate: MsgService, reactor: Any
             maxPacket=settings.maxPacket,
             nodelay=settings.nodelay,
         ),
+        isDirect=settings.directSend,
+        readSet=ReadSet(reactor) if settings.batchReads and hasReadSets(reactor) else None,
     )
     return ListenService("gate", part.endpoints, factory)

@@ -127,6 +127,10 @@ class FakeApplication:
             return self.calling()
         return b"re:" + content
 
+    def begin(self, result: Any) -> Any:
+        """Nothing here can go a part of its way."""
+        return result
+
     def requestFailed(self, user: User, error: BaseException) -> bytes:
         """Give the content of a flag-0 response."""
         self.errors.append(error)
@@ -142,7 +146,7 @@ class FakeApplication:
             self.results.append(result)
             running.fail(b"")
 
-    def answersReady(self, connection: Connection) -> None:
+    def flushLater(self, connection: Connection) -> None:
         """Take note that answers came by themselves."""
         self.ready.append(connection)
 

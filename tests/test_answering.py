@@ -45,8 +45,8 @@ class FailureTests(GateCase):
                 raise Odd
             return content
 
-        client = self.connect(self.login())
         self.service._answering.requestReceived = requestReceived
+        client = self.connect(self.login())
         client.send(requestPacket(ONE, b"a") + requestPacket(TWO, b"odd"))
         self.assertEqual(client.heard(), [b"a\x01" + ONE, b"\x00" + TWO])
         self.assertEqual(len(self.flushLoggedErrors(Odd)), 1)
@@ -133,7 +133,7 @@ class LaterTests(GateCase):
         for session in (ONE, TWO, THREE):
             client.ask(session, b"later:" + session)
         writes: list[bytes] = []
-        self.patch(client.transport, "write", writes.append)
+        self.patch(client.protocol, "_write", writes.append)
         for session in (THREE, ONE):
             self.handler.promised[session].callback(b"x")
         self.assertEqual(writes, [])
@@ -180,7 +180,6 @@ class LaterTests(GateCase):
 
     def test_inTheBatch(self) -> None:
         """S1: so does one that becomes ready in the middle of it, in its place."""
-        client = self.connect(self.login())
         self.handler.requestReceived = lambda user, content: (  # type: ignore[method-assign]  # scripted
             fired(content) if content == b"later" else content
         )
@@ -191,6 +190,7 @@ class LaterTests(GateCase):
             return promised
 
         self.service._answering.requestReceived = self.handler.requestReceived
+        client = self.connect(self.login())
         client.send(
             requestPacket(ONE, b"a") + requestPacket(TWO, b"later") + requestPacket(THREE, b"b")
         )

@@ -89,6 +89,7 @@ class LoadTests(ConfigFileTestCase):
             "[login.handler_options]\npassword = 'x'\n"
             + GATE
             + 'listen = ["tcp:3"]\nadvertise = "a.example:3"\nmaxclient = 6\nnodelay = false\n'
+            + "direct_send = false\nbatch_reads = false\n"
             'expired_number = 1\ncache_bytes = 65537\nsessions = "increasing"\n'
             "max_packet = 128\nhandshake_timeout = 1\nmax_running = 2\nstall_timeout = 3\n"
             "away_timeout = 0\nkick_timeout = 4\ndrain_timeout = 5\nhandler_options = {}\n"
@@ -120,6 +121,8 @@ class LoadTests(ConfigFileTestCase):
                 handler=f"{__name__}:EchoHandler",
                 maxclient=6,
                 nodelay=False,
+                directSend=False,
+                batchReads=False,
                 expiredNumber=1,
                 cacheBytes=65537,
                 sessions="increasing",

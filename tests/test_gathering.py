@@ -61,4 +61,18 @@ class SizeTests(GateCase):
         client = self.connect(self.login())
         sessions = [bytes([0, 0, 0, number]) for number in range(12)]
         client.send(b"".join(requestPacket(each, b"big:65000") for each in sessions))
+        self.turn()
         self.assertEqual([each[-4:] for each in client.heard()], sessions)
+
+    def test_othersHaveTheirTurn(self) -> None:
+        """B3: between the parts of a large batch others are served, and it is not read."""
+        busy, other = self.connect(self.login()), self.connect(self.login(b"bob"))
+        sessions = [bytes([0, 0, 0, number]) for number in range(12)]
+        busy.send(b"".join(requestPacket(each, b"big:65000") for each in sessions))
+        self.assertLess(len(self.handler.requests), len(sessions))
+        self.assertFalse(busy.transport.isReading)
+        other.ask(ONE, b"me")
+        self.assertEqual(other.heard(), [b"me\x01" + ONE])
+        self.turn()
+        self.assertEqual(len(busy.heard()), len(sessions))
+        self.assertTrue(busy.transport.isReading)

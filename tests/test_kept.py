@@ -115,6 +115,19 @@ class KeptResponsesTests(SynchronousTestCase):
         self.make(numbered(13))
         self.assertReplays()
 
+    def test_release(self) -> None:
+        """S7, S8: what is kept outlasts having no connection, in fewer pieces, and ages as ever."""
+        for count in range(1, 8):
+            self.make(numbered(count))
+            self.kept.release()
+            self.assertReplays()
+        self.assertEqual([len(self.kept._older), len(self.kept._younger)], [1, 1])
+        self.kept.recall([])
+        self.assertReplays(numbered(5), numbered(6), numbered(7))
+        self.make(numbered(8))
+        self.make(numbered(9))
+        self.assertReplays(numbered(7))
+
     def test_takenOut(self) -> None:
         """S6: a replay that was taken out stays out, and is one again for the next connection."""
         self.make(ONE, TWO, THREE)

@@ -50,6 +50,8 @@ ALLOWED = {
     "deadlines": "",
     "later": "",
     "limits": "deadlines",
+    "directsend": "",
+    "readset": "",
     # Beside the protocols: what keeps a connection, whichever.
     "reconnecting": "",
     # The login side.
@@ -59,7 +61,7 @@ ALLOWED = {
     "operations": "errors cluster directory gatecalls",
     "loginservice": f"{BELOW_PROTOCOLS} cluster directory gatecalls operations",
     # The gate's side.
-    "msgprotocol": f"{BELOW_PROTOCOLS} sessions",
+    "msgprotocol": f"{BELOW_PROTOCOLS} sessions directsend readset",
     "answering": f"{BELOW_PROTOCOLS} sessions",
     "msggate": BELOW_PROTOCOLS,
     "msgservice": f"{BELOW_PROTOCOLS} cluster sessions answering msggate",
@@ -101,7 +103,7 @@ ALLOWED = {
     # The tops, which nothing imports.
     "ctl": f"errors later config configfile remote.link remote.operations ctltables ctlorders"
     f" {PACKAGE}",
-    "tap": f"{BELOW_PROTOCOLS} sessions loginprotocol loginservice msgprotocol msgservice"
+    "tap": f"{BELOW_PROTOCOLS} sessions loginprotocol loginservice msgprotocol msgservice readset"
     f" cluster {REMOTE} processes handlers listening {CONFIG} {PACKAGE}",
 }
 

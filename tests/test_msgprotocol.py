@@ -138,7 +138,7 @@ class RequestTests(GateCase):
         """The answers to what one piece holds leave in one write."""
         client = self.connect(self.login())
         writes: list[bytes] = []
-        self.patch(client.transport, "write", writes.append)
+        self.patch(client.protocol, "_write", writes.append)
         client.send(b"".join(requestPacket(session, b"x") for session in (ONE, TWO, THREE)))
         self.assertEqual(
             writes, [b"".join(b"\x00\x06x\x01" + session for session in (ONE, TWO, THREE))]
@@ -320,13 +320,13 @@ class SlowReaderTests(GateCase):
     def test_transportThatStallsInTheMiddle(self) -> None:
         """B3: it is the transport's word, in the middle of a batch, that stops the serving."""
         client = self.connect(self.login())
-        write = client.transport.write
+        write = client.protocol._write
 
         def writeAndStall(data: bytes) -> None:
             write(data)
             client.protocol.pauseProducing()
 
-        self.patch(client.transport, "write", writeAndStall)  # As TCP does.
+        self.patch(client.protocol, "_write", writeAndStall)  # As TCP does.
         client.send(b"".join(requestPacket(bytes([0, 0, 1, n]), b"big:60000") for n in range(20)))
         served = len(self.handler.requests)
         self.assertLess(served, 10)

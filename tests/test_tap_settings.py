@@ -16,6 +16,7 @@ from msgserver.handlers import PasswordLoginHandler
 from msgserver.loginprotocol import LoginLimits
 from msgserver.msgprotocol import GateLimits
 from msgserver.msgservice import LifeLimits
+from msgserver.readset import hasReadSets
 from msgserver.remote.link import LinkTimes
 from msgserver.remote.servers import GateKey, LoginServers
 from msgserver.sessions import SessionLimits
@@ -86,6 +87,7 @@ class SettingsTests(AssembleTestCase):
             'cache_bytes = 70000\nsessions = "increasing"\nmax_packet = 200\n'
             "handshake_timeout = 8\nmax_running = 9\nstall_timeout = 10\n"
             "away_timeout = 11\nkick_timeout = 2\ndrain_timeout = 13\nweight = 14\n"
+            "direct_send = false\nbatch_reads = false\n"
         )
         tap.assemble(parts, self.reactor)
         handler, *others = calls["MsgService"]
@@ -108,8 +110,10 @@ class SettingsTests(AssembleTestCase):
                 14,
             ],
         )
-        _, clock, limits = calls["MsgFactory"]
+        _, clock, limits, isDirect, readSet = calls["MsgFactory"]
         self.assertIs(clock, self.reactor)
+        self.assertIs(isDirect, False)
+        self.assertIsNone(readSet)
         self.assertEqual(
             limits,
             GateLimits(
@@ -127,6 +131,9 @@ class SettingsTests(AssembleTestCase):
         """A gate that says nothing advertises nothing (L5), and takes any sessions (S7)."""
         calls = self.record("MsgService", "MsgFactory")
         tap.assemble(self.load(GATE), self.reactor)
+        *_, isDirect, readSet = calls["MsgFactory"]
+        self.assertIs(isDirect, True)
+        self.assertEqual(readSet is not None, hasReadSets(self.reactor))
         *_, address, sessionLimits, lifeLimits, weight = calls["MsgService"]
         self.assertEqual((address, weight), (None, 1))
         self.assertEqual((sessionLimits, lifeLimits), (SessionLimits(), LifeLimits()))

@@ -225,7 +225,7 @@ class FaultTests(SynchronousTestCase):
     def test_endNotTold(self) -> None:
         """U2: a connection that never hears that its login has ended."""
         play = HELLO + "logout 0\n"
-        self.assertFound("gate", play, Answering, "answersReady", nothing, "U2")
+        self.assertFound("gate", play, Answering, "flushLater", nothing, "U2")
 
     def test_lockedOut(self) -> None:
         """L1: a login that stays under way keeps its user out."""

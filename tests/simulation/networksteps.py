@@ -116,7 +116,7 @@ class NetworkSteps(World):
             watched,
             self.reactor.seconds(),
             hasMore=lambda: protocol._connection is not None and protocol._connection.hasMore,
-            held=lambda: len(protocol._conversation._packets._buffer),
+            held=lambda: _heldBy(protocol),
         )
         link.server = TwistedEnd(watched, self.reactor)
         self.trace(f"    connection {link.number} is taken in by {gates[0].name}")
@@ -171,6 +171,12 @@ class NetworkSteps(World):
         else:
             link.isHeld = not link.isHeld
         return True
+
+
+def _heldBy(protocol: Any) -> int:
+    # Once the handshake is accepted, nothing is left of what was said before.
+    conversation = getattr(protocol, "_conversation", None)
+    return 0 if conversation is None else len(conversation._packets._buffer)
 
 
 def _hasNews(incoming: Any) -> bool:

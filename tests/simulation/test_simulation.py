@@ -153,7 +153,7 @@ class FaultTests(SynchronousTestCase):
 
     def test_answersStay(self) -> None:
         """S1: answers that come later are not sent."""
-        self.assertFound(Answering, "answersReady", lambda self, connection: None, "S1", "U2", "B2")
+        self.assertFound(Answering, "flushLater", lambda self, connection: None, "S1", "U2", "B2")
 
     def test_timeBeginsAnew(self) -> None:
         """B3: a client that does not read has its whole time anew with each answer."""

@@ -351,7 +351,7 @@ class World:
             assert login is not None
             if login.connection is None and login._kept.replays:
                 self.fail("S7", f"responses are kept twice of {user}, who is away")
-            pieces = login._kept._older + login._kept._younger
+            pieces = [*login._kept._older, *login._kept._younger]
             size = sum(map(len, pieces))
             if size > 2 * limits.cacheBytes:
                 self.fail("S7", f"{size} bytes of responses are kept of {user}")
