@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
+from msgserver.directsend import Write
 from msgserver.interfaces import User
 from msgserver.loginservice import LoginService
-from msgserver.msgprotocol import MsgFactory
+from msgserver.msgprotocol import MsgFactory, MsgProtocol
 from msgserver.msgservice import MsgService
 from msgserver.sessions import Login
 from tests.simulation.handlers import Handler
@@ -31,11 +32,17 @@ class ServerTransport(Transport):
 
     wire: Wire
     model: GateModel
+    isJudged = False
 
-    def write(self, data: bytes) -> None:
-        """Write, and have that judged."""
+    def judge(self, data: bytes) -> None:
+        """Have judged what is written."""
         if data and self.connected and not self._aborting:
             self.model.wrote(self.wire, data)
+
+    def write(self, data: bytes) -> None:
+        """Write, and have that judged, unless it is what the socket had no room for."""
+        if not self.isJudged:
+            self.judge(data)
         Transport.write(self, data)
 
     def loseWriteConnection(self) -> None:
@@ -64,6 +71,26 @@ class ServerTransport(Transport):
         result = Transport._dataReceived(self, data)
         self.model.settle(self.wire, False)
         return result
+
+
+class WatchedFactory(MsgFactory):
+    """A factory whose connections have judged what they write, whichever way it leaves."""
+
+    def attach(self, transport: Any, protocol: MsgProtocol) -> Write:
+        """Set up a connection whose handshake is accepted."""
+        write = MsgFactory.attach(self, transport, protocol)
+        transport.isJudged = True
+
+        def judged(data: bytes) -> None:
+            held, sent = transport.isPushedBack, len(transport.end.outgoing.data)
+            transport.judge(data)
+            write(data)
+            if self._isDirect and not held and transport.connected:
+                count = len(transport.end.outgoing.data) - sent
+                how = "no room" if not count else "sent" if count == len(data) else "sent in part"
+                transport.model.reached(f"direct: {how}")
+
+        return judged
 
 
 class WatchedGate(MsgService):
@@ -117,6 +144,8 @@ class Gate:
             world.randomBytes,
         )
         self.service.model = self.model
-        self.factory = MsgFactory(self.service, reactor, limits.gate)
+        # By turns, so that a thousand worlds are half of each.
+        isDirect = world.seed % 2 == 0
+        self.factory = WatchedFactory(self.service, reactor, limits.gate, isDirect=isDirect)
         self.port = Port(name, self.factory)
         self.stopped: Deferred[Any] | None = None

@@ -187,8 +187,17 @@ class Transport(Connection):
         wasPushedBack = self.producerPaused
         Connection._maybePauseProducer(self)
         if self.producerPaused and not wasPushedBack:
-            self.pushedBackSince = self._reactor.seconds()
-            self.pushBacks += 1
+            self._pushedBack()
+
+    def registerProducer(self, producer: Any, streaming: bool) -> None:
+        """Have a producer: a pull producer is one that has more than the socket takes."""
+        Connection.registerProducer(self, producer, streaming)
+        if not streaming:
+            self._pushedBack()
+
+    def _pushedBack(self) -> None:
+        self.pushedBackSince = self._reactor.seconds()
+        self.pushBacks += 1
 
     @property
     def isAborted(self) -> bool:
@@ -208,7 +217,7 @@ class Transport(Connection):
     @property
     def isPushedBack(self) -> bool:
         """Whether it has asked its producer to stop."""
-        return self.producer is not None and self.producerPaused
+        return self.producer is not None and (self.producerPaused or not self.streamingProducer)
 
     def getPeer(self) -> IPv4Address:
         """See L{ITransport.getPeer}."""

@@ -244,7 +244,8 @@ class RequestModel:
         if wire.state is not State.CURRENT or wire.login is None:
             return
         if wire.hasMore():
-            if not wire.transport.isPushedBack and not wire.isPaused:
+            # Between the parts of a large batch others have their turn, but no more than one.
+            if isTurn and not wire.transport.isPushedBack and not wire.isPaused:
                 self.fail("B3", f"connection {wire.number} is served by halves")
             return
         if wire.isFull and wire.transport.isPushedBack:

@@ -57,6 +57,10 @@ TRANSITIONS = {
     "failed": "S4: the handler raises",
     "failed with content": "S4: RequestFailed",
     "no answer": "S4: no bytes, or too many",
+    # Ways out
+    "direct: sent": "B3: the socket takes an answer at once",
+    "direct: sent in part": "B3: the socket takes the beginning of an answer",
+    "direct: no room": "B3: the socket takes nothing of an answer",
     # Back pressure
     "stalled": "B3: a client does not read",
     "drained": "B3: it has read everything",
