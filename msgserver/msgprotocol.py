@@ -172,21 +172,25 @@ class MsgProtocol(Protocol):
         accepted, behind = self._conversation.accept()
         del self._conversation  # Nothing more is fed: what it holds is memory of every connection.
         self._write = self.factory.attach(self.transport, self)
-        self._write(accepted)
         # The hot path: from here on a batch is one call away from the transport.
         self.dataReceived = self._serve  # type: ignore[method-assign]  # on purpose, see above
-        if behind:
-            self._serve(behind)
+        # In one piece: a transport that takes only a part of the first has no requests begun.
+        self._write(accepted + self._connection.receive(behind))
+        self._adjust(self._connection)
 
     def _serve(self, data: bytes) -> None:
         connection = cast(Connection, self._connection)
         answers = connection.receive(data)
         if answers:
             self._write(answers)
+        if connection.isBroken or connection.isFull or connection.hasMore or not self._isReading:
+            self._adjust(connection)
+
+    def _adjust(self, connection: Connection) -> None:
         if connection.isBroken:
             self.factory.log.debug("{peer}: a request of no valid length", peer=self.peer)
             self._close()  # S3
-        elif connection.isFull or connection.hasMore or not self._isReading:
+        else:
             self._adjustReading()
 
     def _writeReady(self, connection: Connection) -> None:
