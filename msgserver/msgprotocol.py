@@ -179,7 +179,8 @@ class MsgProtocol(Protocol):
         self._adjust(self._connection)
 
     def _serve(self, data: bytes) -> None:
-        connection = cast(Connection, self._connection)
+        connection = self._connection
+        assert connection is not None
         answers = connection.receive(data)
         if answers:
             self._write(answers)

@@ -4,7 +4,7 @@ Reads of many connections in one turn of the reactor, by an epoll set of our own
 For each connection that has something to read, the reactor prepares a log context, looks at the
 flags of the event, and keeps books; that is a third of what a small request costs. Here the
 reactor sees one descriptor, the set, and whenever that is readable, the connections that are
-readable have their C{doRead} called, one after the other, and nothing else.
+readable are read, one after the other, and nothing else.
 
 It takes the place of the reactor for the connections in it, which say to it what they say to a
 reactor: read, do not read. What is not a plain read (an end, an error, an exception) is left to
@@ -102,19 +102,22 @@ class ReadSet:
             connection = connections.get(descriptor)
             if connection is None:
                 continue  # One that came before it in this turn has had it closed.
-            if event != select.EPOLLIN:
+            data = b""
+            if event == select.EPOLLIN:
+                try:
+                    data = connection.socket.recv(connection.bufferSize)
+                except OSError:
+                    pass  # The reactor will see for itself.
+            if not data:
                 self._handBack(connection)
                 continue
             try:
-                isOver = connection.doRead() is not None
+                connection.protocol.dataReceived(data)
             except BaseException:
                 # As the reactor does.
                 failure = Failure()
                 self.log.failure("a connection failed", failure)
                 connection.connectionLost(failure)
-            else:
-                if isOver:
-                    self._handBack(connection)
 
     def connectionLost(self, reason: Failure) -> None:
         """See L{IFileDescriptor.connectionLost}: the reactor has ended, and all of it with it."""

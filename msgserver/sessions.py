@@ -349,7 +349,13 @@ class Connection:
                 break
         setCurrent(None)
         self._rest = data[start:]
-        return self.take()
+        if self._replayed or login.connection is not self:
+            return self.take()
+        if not ready:
+            return b""
+        taken = login._kept.add(ready)
+        ready.clear()
+        return taken
 
     def take(self) -> bytes:
         """Give the answers that are ready, once, and keep them."""

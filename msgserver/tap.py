@@ -18,6 +18,7 @@ from twisted.python import usage
 
 import msgserver
 from msgserver.cluster import ILoginDirectory
+from msgserver.collector import settle
 from msgserver.config import Control, Gate, GateLogin, Login, exampleConfig
 from msgserver.configfile import Link, Part, Parts, loadConfig
 from msgserver.errors import ConfigErrors
@@ -117,6 +118,8 @@ def makeService(options: Options) -> MultiService:
         from msgserver.processes import Supervised
 
         Service.setServiceParent(Supervised(reactor), everything)
+    # When all services have started, whose handlers may have made much that stays.
+    reactor.callWhenRunning(settle)
     return everything
 
 

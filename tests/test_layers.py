@@ -50,6 +50,7 @@ ALLOWED = {
     "deadlines": "",
     "later": "",
     "limits": "deadlines",
+    "collector": "",
     "directsend": "",
     "readset": "",
     # Beside the protocols: what keeps a connection, whichever.
@@ -103,7 +104,7 @@ ALLOWED = {
     # The tops, which nothing imports.
     "ctl": f"errors later config configfile remote.link remote.operations ctltables ctlorders"
     f" {PACKAGE}",
-    "tap": f"{BELOW_PROTOCOLS} sessions loginprotocol loginservice msgprotocol msgservice readset"
+    "tap": f"{BELOW_PROTOCOLS} sessions loginprotocol loginservice msgprotocol msgservice readset collector"
     f" cluster {REMOTE} processes handlers listening {CONFIG} {PACKAGE}",
 }
 

@@ -94,12 +94,8 @@ def responsePacket(session: bytes, flag: bytes, content: bytes) -> bytes:
     @param flag: L{ANSWERED} or L{FAILED}.
     @param content: 0 to L{msgserver.wire.framing.MAX_RESPONSE} bytes; the caller has seen to it.
     """
-    return b"%b%b%b%b" % (
-        PACKET_LENGTH.pack(len(content) + 1 + SESSION_SIZE),
-        content,
-        flag,
-        session,
-    )
+    length = PACKET_LENGTH.pack(len(content) + 1 + SESSION_SIZE)
+    return b"".join((length, content, flag, session))
 
 
 class _State(Enum):
