@@ -183,7 +183,7 @@ class _Task:
         self._running = running
         awaited, self._awaited = self._awaited, None
         if isinstance(awaited, Deferred):
-            awaited.addBoth(self._goOn)
+            awaited.addCallbacks(self._goOn, self._goOn)
         else:
             self._goOn(awaited)
 
@@ -202,6 +202,6 @@ class _Task:
                 return
             # Anything else is given back, as inlineCallbacks does.
             if isinstance(result, Deferred):
-                result.addBoth(self._goOn)
+                result.addCallbacks(self._goOn, self._goOn)
                 return
         self._answering._answer(result, self._running)

@@ -422,7 +422,7 @@ class Connection:
             login._inherited = login._inherited | {session}  # Replaced in the handler (H4, S6).
         count = len(self._ready)
         login._application.answerLater(request, result)
-        return sum(map(len, self._ready[count:]))
+        return 0 if len(self._ready) == count else len(self._ready[-1])
 
     def _askedAgain(self, session: bytes) -> int | None:
         """

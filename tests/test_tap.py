@@ -249,6 +249,7 @@ class MakeServiceTests(TapTestCase):
         """Make the service of a command line."""
         options = tap.Options()
         options.parseOptions(["-c", self.file, *arguments])
+        self.patch(tap, "settle", lambda: None)  # It is for a whole process.
         return tap.makeService(options)
 
 
