@@ -11,8 +11,46 @@ from attrs import frozen
 from msgserver.errors import InvalidState
 from msgserver.wire.naming import User
 
-CURRENT: ContextVar[tuple[User, bytes] | None] = ContextVar("msgserver.request", default=None)
-"""The user and the session of the request being served; set by L{msgserver.sessions}."""
+
+class Serving:
+    """
+    The request that is being served.
+
+    To set a context variable costs as much as all else that is done for a small request. So it
+    is set to one of these, which is there for one request after the other. A request that is
+    answered later keeps it for itself, in whatever context its handler has gone on, and those
+    behind it have another: see L{renewed}.
+
+    @ivar session: None while none is being served.
+    """
+
+    __slots__ = ("session", "user")
+
+    user: User
+
+    def __init__(self) -> None:
+        self.session: bytes | None = None
+
+
+CURRENT: ContextVar[Serving | None] = ContextVar("msgserver.request", default=None)
+"""What handlers and the coroutines that they start find in their context."""
+
+_serving = Serving()
+
+
+def serving() -> Serving:
+    """Give what is to be told of the requests to come, in the present context."""
+    if CURRENT.get() is not _serving:
+        CURRENT.set(_serving)
+    return _serving
+
+
+def renewed() -> Serving:
+    """Leave what there was to the request that is waiting, and give another to those to come."""
+    global _serving
+    _serving = Serving()
+    CURRENT.set(_serving)
+    return _serving
 
 
 @frozen
@@ -37,11 +75,12 @@ class CurrentRequest:
 
 def currentRequest() -> CurrentRequest:
     """
-    Tell which request the calling handler is serving. It holds on in coroutines.
+    Tell which request the calling handler is serving. It holds on in coroutines, until the
+    request is answered: what a handler leaves running behind its answer serves none.
 
     @raise InvalidState: none is being served.
     """
     current = CURRENT.get()
-    if current is None:
+    if current is None or current.session is None:
         raise InvalidState("no request is being served here")
-    return CurrentRequest(*current)
+    return CurrentRequest(current.user, current.session)

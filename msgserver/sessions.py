@@ -20,7 +20,7 @@ from typing import Any, Protocol
 
 from attrs import frozen
 
-from msgserver.current import CURRENT
+from msgserver.current import renewed, serving
 from msgserver.errors import IndexExpired, InvalidState, Unauthorized, UserNotFound
 from msgserver.kept import KeptResponses
 from msgserver.wire.framing import MAX_PACKET, MAX_RESPONSE, PACKET_LENGTH, SESSION_SIZE
@@ -295,7 +295,8 @@ class Connection:
         inherited = login._inherited
         running = login._running
         ready = self._ready
-        setCurrent = CURRENT.set
+        current = serving()
+        current.user = user
         room = _BATCH_SIZE
         start = 0
         end = len(data)
@@ -329,7 +330,7 @@ class Connection:
             else:
                 if running:
                     running.pop(session, None)  # S5: the later one's answer is sent.
-                setCurrent((user, session))
+                current.session = session
                 start = stop
                 try:
                     answer = requestReceived(user, content)
@@ -341,13 +342,14 @@ class Connection:
                         room -= count
                     else:
                         room -= self._begin(session, answer)
+                        current = serving()
             if not self.isOpen:
                 break
             if room < 0:
                 self.hasMore = True
                 application.flushLater(self)
                 break
-        setCurrent(None)
+        current.session = None
         self._rest = data[start:]
         if self._replayed or login.connection is not self:
             return self.take()
@@ -415,6 +417,7 @@ class Connection:
         if result.__class__ is bytes and len(result) <= MAX_RESPONSE:
             self._ready.append(responsePacket(session, ANSWERED, result))
             return len(result)
+        renewed().user = login.user
         request = Running(login, session, self)
         login._running[session] = request
         login.runningCount += 1
@@ -465,7 +468,7 @@ class Connection:
         login._kept.recallOwn()
         packet = login._kept.own.get(session)
         if packet is None:
-            CURRENT.set(None)
+            serving().session = None
             login._application.forgotten(login)
             return 0
         self._replayed.append(packet)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from twisted.internet.defer import CancelledError, Deferred
+from collections.abc import Generator
+
+from twisted.internet.defer import CancelledError, Deferred, inlineCallbacks
 from twisted.logger import ILogObserver, LogEvent, LogLevel, globalLogPublisher
 from zope.interface import implementer
 
 from msgserver.current import currentRequest
 from msgserver.errors import InvalidState, RequestFailed
+from msgserver.interfaces import User
 from msgserver.wire.gate import requestPacket
 from tests.gates import ONE, THREE, TWO, GateCase
 
@@ -246,6 +249,47 @@ class CurrentRequestTests(GateCase):
         self.assertEqual(
             client.heard(), [b"hello\x01" + THREE, TWO + b"\x01" + TWO, ONE + b"\x01" + ONE]
         )
+
+    def test_inlineCallbacks(self) -> None:
+        """So does a generator that a handler has started by itself."""
+
+        @inlineCallbacks
+        def answer(content: bytes) -> Generator[Deferred[bytes], bytes, bytes]:
+            promised = self.handler.promised[content] = Deferred()
+            yield promised
+            return currentRequest().session
+
+        self.service._answering.requestReceived = lambda user, content: answer(content)
+        client = self.connect(self.login())
+        client.send(requestPacket(ONE, b"a") + requestPacket(TWO, b"b"))
+        client.ask(THREE, b"c")
+        for name in (b"b", b"a", b"c"):
+            self.fulfil(name, None)
+        self.assertEqual(client.heard(), [each + b"\x01" + each for each in (TWO, ONE, THREE)])
+
+    def test_behindTheAnswer(self) -> None:
+        """What goes on behind an answer is told of no request, rather than of another."""
+        told: list[object] = []
+
+        async def goOn(content: bytes) -> None:
+            promised: Deferred[None] = Deferred()
+            self.handler.promised[content] = promised
+            await promised
+            try:
+                told.append(currentRequest())
+            except InvalidState:
+                told.append(None)
+
+        def requestReceived(user: User, content: bytes) -> bytes:
+            Deferred.fromCoroutine(goOn(content))
+            return content
+
+        self.service._answering.requestReceived = requestReceived
+        client = self.connect(self.login())
+        client.send(requestPacket(ONE, b"a") + requestPacket(TWO, b"b"))
+        for name in (b"a", b"b"):
+            self.fulfil(name, None)
+        self.assertEqual(told, [None, None])
 
     def test_outside(self) -> None:
         """Outside of a request there is none."""
