@@ -11,10 +11,11 @@ INSTALLED_DEV = $(VENV)/installed-dev
 PURE = msgserver/wire/*,msgserver/sessions.py,msgserver/kept.py,msgserver/current.py,msgserver/directory.py
 
 # What takes long, and is the same under both runners, runs once.
-ONCE = tests/chaos/test_chaos.py tests/simulation/test_simulation.py
+ONCE = tests/chaos/test_chaos.py tests/simulation/test_simulation.py tests/test_compiled.py
 
 .DEFAULT_GOAL = help
-.PHONY: help run run-cluster demo test check simulate chaos fuzz machines mutants bench-logins clean
+.PHONY: help run run-cluster demo test check simulate chaos fuzz machines mutants interpreted test-compiled \
+    bench-logins clean
 
 help: ## list what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' Makefile
@@ -37,7 +38,7 @@ demo: $(INSTALLED) ## log in to what "make run" started, and send requests
 	@$(BIN)/python examples/client.py
 
 # All of it, even where a part fails; the tests come last, so that their counts do.
-test: $(INSTALLED_DEV) ## run the linter, the type checker and all tests
+test: interpreted $(INSTALLED_DEV) ## run the linter, the type checker and all tests
 	@failed=; \
 	$(BIN)/ruff check . || failed="$$failed ruff"; \
 	$(BIN)/mypy || failed="$$failed mypy"; \
@@ -46,6 +47,12 @@ test: $(INSTALLED_DEV) ## run the linter, the type checker and all tests
 	$(BIN)/coverage report --include='$(PURE)' --fail-under=100 || failed="$$failed coverage"; \
 	$(BIN)/python -m pytest -q $(ONCE:%=--ignore=%) || failed="$$failed pytest"; \
 	if [ "$$failed" ]; then echo "Failed:$$failed" >&2; exit 1; fi
+
+test-compiled: $(INSTALLED_DEV) ## run all tests on compiled sessions, in a copy of the tree
+	@$(BIN)/python -m tests.compilation
+
+interpreted: ## remove what MSGSERVER_COMPILE=1 pip install -e . has compiled
+	@rm -f msgserver/*.so *__mypyc*.so
 
 check: $(INSTALLED_DEV) ## run the linter and the type checker only
 	$(BIN)/ruff check .
@@ -69,7 +76,7 @@ mutants: $(INSTALLED_DEV) ## apply deliberate faults one at a time; only some: F
 bench-logins: $(INSTALLED) ## measure logins a second, with and without the control link
 	@$(BIN)/python -m bench.logins
 
-clean: ## remove everything that was made here
+clean: interpreted ## remove everything that was made here
 	rm -rf $(VENV) .fuzz build dist msgserver.egg-info _trial_temp* .coverage* htmlcov
 	rm -rf .hypothesis .mypy_cache .pytest_cache .ruff_cache twisted/plugins/dropin.cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
@@ -83,10 +90,10 @@ $(BIN)/python:
 	    exit 1; }
 	$(PYTHON) -m venv $(VENV)
 
-$(INSTALLED): pyproject.toml setup.cfg | $(BIN)/python
+$(INSTALLED): pyproject.toml setup.cfg setup.py | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --editable .
 	@touch $@
 
-$(INSTALLED_DEV): pyproject.toml setup.cfg | $(BIN)/python
+$(INSTALLED_DEV): pyproject.toml setup.cfg setup.py | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --editable '.[dev]'
 	@touch $@ $(INSTALLED)

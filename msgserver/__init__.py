@@ -10,7 +10,7 @@ From the wire up, each part knowing only those before it:
 - L{msgserver.errors}: every exception
 - L{msgserver.wire}: the wire protocol, pure, both ends
 - L{msgserver.current}, L{msgserver.kept}, L{msgserver.sessions}: what a login remembers,
-  pure; the hot path
+  pure; the hot path; L{msgserver.compiled}: how it runs
 - L{msgserver.clientlogin}: the client's half of that, pure
 - L{msgserver.interfaces}: what users write, and where protocols meet their services
 - L{msgserver.cluster}: where login servers, gates and operators meet

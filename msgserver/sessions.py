@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from struct import Struct
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from attrs import frozen
 
@@ -27,24 +27,24 @@ from msgserver.wire.framing import MAX_PACKET, MAX_RESPONSE, PACKET_LENGTH, SESS
 from msgserver.wire.gate import ANSWERED, FAILED, checkSecret, isProvedBy, responsePacket
 from msgserver.wire.naming import Handshake, User
 
-_BATCH_SIZE = 128 * 1024
+_BATCH_SIZE: Final = 128 * 1024
 """
 How many bytes of answers one call of L{Connection.receive} makes, about, before the transport
 gets them: a few small requests must not fill memory with large answers (B3).
 """
 
-_HEADER_SIZE = PACKET_LENGTH.size
-_RESPONSE_EXTRA = MAX_PACKET - MAX_RESPONSE
+_HEADER_SIZE: Final = PACKET_LENGTH.size
+_RESPONSE_EXTRA: Final = MAX_PACKET - MAX_RESPONSE
 
-_SMALL = 2048
+_SMALL: Final = 2048
 """An answer below this many bytes has its length from a table."""
 
-_HEADS = [PACKET_LENGTH.pack(size + _RESPONSE_EXTRA) for size in range(_SMALL)]
+_HEADS: Final = [PACKET_LENGTH.pack(size + _RESPONSE_EXTRA) for size in range(_SMALL)]
 
-_SHORT = 512
+_SHORT: Final = 512
 """A packet below this many bytes is cut into content and session by one call, from a table."""
 
-_CUTS = [
+_CUTS: Final = [
     Struct(f"{max(0, length - SESSION_SIZE)}s{SESSION_SIZE}s").unpack_from
     for length in range(_SHORT)
 ]

@@ -19,6 +19,7 @@ from twisted.python import usage
 import msgserver
 from msgserver.cluster import ILoginDirectory
 from msgserver.collector import settle
+from msgserver.compiled import howSessionsRun
 from msgserver.config import Control, Gate, GateLogin, Login, exampleConfig
 from msgserver.configfile import Link, Part, Parts, loadConfig
 from msgserver.errors import ConfigErrors
@@ -72,8 +73,10 @@ class Options(usage.Options):
     parts: Parts
 
     def opt_version(self) -> NoReturn:
-        """Print the version and exit."""
-        print(f"msgserver {msgserver.__version__}, Twisted {twisted.__version__}")
+        """Print the version, and how sessions run, and exit."""
+        print(
+            f"msgserver {msgserver.__version__}, Twisted {twisted.__version__}, {howSessionsRun()}"
+        )
         raise SystemExit(0)
 
     def postOptions(self) -> None:

@@ -10,6 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from msgserver import kept
 from msgserver.kept import KeptResponses
+from tests.compilation import patchesSessions
 from tests.logins import FOUR, ONE, THREE, TWO, answer, failure, numbered
 
 
@@ -212,6 +213,7 @@ class KeptResponsesTests(SynchronousTestCase):
         self.kept.release()
         self.assertEqual(self.kept.own, {})
 
+    @patchesSessions
     def test_ownIsReadOnce(self) -> None:
         """S7: asking for that again and again looks at no response again."""
         read: list[bytes] = []

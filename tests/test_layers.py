@@ -43,6 +43,7 @@ ALLOWED = {
     "sessions": f"errors {WIRE} current kept",
     "clientlogin": f"errors {WIRE}",
     # Beside it.
+    "compiled": "sessions",
     "interfaces": "errors wire.naming",
     "cluster": "errors",
     # Helpers of protocols and services.
@@ -104,8 +105,8 @@ ALLOWED = {
     # The tops, which nothing imports.
     "ctl": f"errors later config configfile remote.link remote.operations ctltables ctlorders"
     f" {PACKAGE}",
-    "tap": f"{BELOW_PROTOCOLS} sessions loginprotocol loginservice msgprotocol msgservice readset collector"
-    f" cluster {REMOTE} processes handlers listening {CONFIG} {PACKAGE}",
+    "tap": f"{BELOW_PROTOCOLS} sessions loginprotocol loginservice msgprotocol msgservice"
+    f" readset collector compiled cluster {REMOTE} processes handlers listening {CONFIG} {PACKAGE}",
 }
 
 # What is named in signatures alone, and so only under TYPE_CHECKING.

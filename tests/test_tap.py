@@ -18,6 +18,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 import msgserver
 from msgserver import processes, tap
+from msgserver.compiled import howSessionsRun
 from msgserver.config import exampleConfig
 from msgserver.configfile import Parts, loadConfig
 from msgserver.handlers import MsgHandler
@@ -197,10 +198,11 @@ class OptionsTests(TapTestCase):
         self.assertEqual(self.printed.getvalue(), exampleConfig())
 
     def test_version(self) -> None:
-        """--version tells ours, and Twisted's."""
+        """--version tells ours, Twisted's, and how sessions run."""
         self.assertEqual(self.exits("--version"), 0)
         self.assertRegex(
-            self.printed.getvalue(), rf"^msgserver {msgserver.__version__}, Twisted [\d.]+\S*\n$"
+            self.printed.getvalue(),
+            rf"^msgserver {msgserver.__version__}, Twisted [\d.]+\S*, {howSessionsRun()}\n$",
         )
 
 

@@ -8,25 +8,26 @@ message at its limit and the bytes of the last L{feed}.
 from __future__ import annotations
 
 from struct import Struct
+from typing import Final
 
 from msgserver.errors import ProtocolError
 
-MAX_LINE = 8 * 1024
+MAX_LINE: Final = 8 * 1024
 """The longest line of a login conversation, in bytes, without its line end (L1)."""
 
-MAX_PACKET = 0xFFFF
+MAX_PACKET: Final = 0xFFFF
 """The longest packet, in bytes, without its length: two bytes can say no more."""
 
-PACKET_LENGTH = Struct(">H")
+PACKET_LENGTH: Final = Struct(">H")
 """A packet's length, in front of it."""
 
-SESSION_SIZE = 4
+SESSION_SIZE: Final = 4
 """The bytes of a session, at the end of each request and response."""
 
-MAX_REQUEST = MAX_PACKET - SESSION_SIZE
+MAX_REQUEST: Final = MAX_PACKET - SESSION_SIZE
 """The longest content of a request, in bytes."""
 
-MAX_RESPONSE = MAX_REQUEST - 1
+MAX_RESPONSE: Final = MAX_REQUEST - 1
 """The longest content of a response, in bytes: a flag goes with it."""
 
 

@@ -25,6 +25,7 @@ from msgserver.remote import link
 from msgserver.sessions import Connection
 from msgserver.wire.framing import LineReader
 from msgserver.wire.gate import GateServer
+from tests.compilation import patchesSessions
 from tests.fuzz import parsers
 from tests.fuzz.crashes import kindOf, minimise
 from tests.fuzz.plays import writeData
@@ -173,17 +174,18 @@ class FaultTests(SynchronousTestCase):
     def test_shortRequest(self) -> None:
         """S3: a request that is too short and goes unnoticed."""
         play = HELLO + "raw 0 \\x00\\x00\n"
-        self.assertFound("gate", play, MsgProtocol, "_serveOn", nothing, "S3")
+        self.assertFound("gate", play, MsgProtocol, "_adjust", nothing, "S3")
 
+    @patchesSessions
     def test_answersOfOthers(self) -> None:
         """S: an answer that is not the one that the handler gave."""
-        take = Connection.take
+        receive = Connection.receive
         self.assertFound(
             "gate",
             HELLO + "ask 0 1 hello\n",
             Connection,
-            "take",
-            lambda self: take(self).replace(b"hello", b"hullo"),
+            "receive",
+            lambda self, data: receive(self, data).replace(b"hello", b"hullo"),
             "S: ",
         )
 
@@ -198,6 +200,7 @@ class FaultTests(SynchronousTestCase):
         play = HELLO + "stop 0\nask 0 1 big:65530\nask 0 2 big:65530\n"
         self.assertFound("gate", play, MsgProtocol, "_serve", fault, "a bystander")
 
+    @patchesSessions
     def test_tooManyRunning(self) -> None:
         """B2: more requests at once than there may be."""
         begin = Connection._begin

@@ -18,6 +18,7 @@ from msgserver.kept import KeptResponses
 from msgserver.msgprotocol import MsgProtocol
 from msgserver.msgservice import MsgService
 from msgserver.sessions import Connection, Login
+from tests.compilation import patchesSessions
 from tests.endtoend.processes import ROOT
 from tests.simulation.running import Found, playHistory, playSeed, readHistory, shrink
 from tests.simulation.transitions import TRANSITIONS, Reached
@@ -106,6 +107,7 @@ class FaultTests(SynchronousTestCase):
         assert again is not None
         self.assertEqual(str(again.violation), str(short.violation))
 
+    @patchesSessions
     def test_indexIsNotChecked(self) -> None:
         """H: an index is accepted twice."""
         connect = Login.connect
@@ -116,6 +118,7 @@ class FaultTests(SynchronousTestCase):
 
         self.assertFound(Login, "connect", fault, "H1")
 
+    @patchesSessions
     def test_oldCloseIsLetThrough(self) -> None:
         """H4: the loss of a connection that was replaced counts."""
 
@@ -125,6 +128,7 @@ class FaultTests(SynchronousTestCase):
 
         self.assertFound(Login, "disconnect", fault, "H4", "U1", "U2", "S1")
 
+    @patchesSessions
     def test_runningIsForgotten(self) -> None:
         """S6: what is running is not known to the next connection."""
         connect = Login.connect
@@ -136,6 +140,7 @@ class FaultTests(SynchronousTestCase):
 
         self.assertFound(Login, "connect", fault, "S6", "B2")
 
+    @patchesSessions
     def test_keptIsForgotten(self) -> None:
         """S7: nothing is kept beyond the connection."""
         self.assertFound(KeptResponses, "recall", lambda self, running: None, "S6", "S7")
