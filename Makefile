@@ -14,11 +14,12 @@ PURE = msgserver/wire/*,msgserver/sessions.py,msgserver/kept.py,msgserver/curren
 ONCE = tests/chaos/test_chaos.py tests/simulation/test_simulation.py tests/test_compiled.py
 
 .DEFAULT_GOAL = help
-.PHONY: help run run-cluster demo test check simulate chaos fuzz machines mutants interpreted test-compiled \
-    bench-logins clean
+.PHONY: help run run-cluster demo test check simulate chaos fuzz machines mutants interpreted \
+    test-compiled bench bench-quick bench-plot bench-logins bench-handshakes bench-holding \
+    bench-replays clean
 
 help: ## list what there is
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' Makefile
 
 run: $(INSTALLED) ## start a login server and a gate, with an example behind them
 	@echo 'Login server on 127.0.0.1:8001, gate "sample" on 127.0.0.1:8888 (examples/msgserver.toml).'
@@ -72,6 +73,24 @@ machines: $(INSTALLED_DEV) ## search sessions and conversations with state machi
 
 mutants: $(INSTALLED_DEV) ## apply deliberate faults one at a time; only some: FAULTS="S6 kept.py"
 	@$(BIN)/python -m tests.mutants $(FAULTS)
+
+bench: $(INSTALLED) ## measure requests a second, next to bare echoes; a quarter of an hour
+	@$(BIN)/python -m bench.gates
+
+bench-quick: $(INSTALLED) ## the same, a few of it, in under a minute
+	@$(BIN)/python -m bench.gates --quick
+
+bench-plot: $(INSTALLED) ## draw the results that are kept in bench/results
+	@$(BIN)/python -m bench.plot
+
+bench-handshakes: $(INSTALLED) ## measure handshakes a second
+	@$(BIN)/python -m bench.handshakes
+
+bench-holding: $(INSTALLED) ## measure the memory of logins, and of slow readers
+	@$(BIN)/python -m bench.holding
+
+bench-replays: $(INSTALLED) ## measure answers sent again
+	@$(BIN)/python -m bench.replays
 
 bench-logins: $(INSTALLED) ## measure logins a second, with and without the control link
 	@$(BIN)/python -m bench.logins

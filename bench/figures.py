@@ -31,9 +31,10 @@ class Spread:
 
     def write(self, digits: int) -> str:
         """Write it, with so many digits after the point."""
-        if self.least == self.most:
-            return f"{self.median:,.{digits}f}"
-        return f"{self.median:,.{digits}f} ({self.least:,.{digits}f}–{self.most:,.{digits}f})"
+        median, least, most = (
+            f"{value:,.{digits}f}" for value in (self.median, self.least, self.most)
+        )
+        return median if least == most else f"{median} ({least}–{most})"
 
 
 @frozen

@@ -9,20 +9,17 @@ measured is the login itself, over the classic suite. The clients are one proces
 from __future__ import annotations
 
 import json
-import os
-import platform
-import signal
 import sys
-from argparse import ArgumentParser, ArgumentTypeError, Namespace
-from collections.abc import Callable, Sequence
+from argparse import ArgumentParser, Namespace
+from collections.abc import Sequence
 from pathlib import Path
 
-import twisted
 from attrs import asdict
 
 from bench.contenders import CONTENDERS, Contender, running
 from bench.figures import spreads, table
 from bench.loginphases import ROWS, Phase, measure, phasesOf
+from bench.options import endInOrder, machineFacts, number
 from bench.servers import BenchError
 
 _FULL = 90.0
@@ -45,11 +42,11 @@ def run(
     its two ends ask each other for signs of life.
     """
     results: Results = {phase.title: {each.name: [] for each in contenders} for phase in phases}
-    for number in range(rounds):
+    for turn in range(rounds):
         # Each is the first in its turn.
-        turn = number % len(contenders)
-        for contender in (*contenders[turn:], *contenders[:turn]):
-            print(f"round {number + 1} of {rounds}: {contender.name}", file=sys.stderr)
+        begin = turn % len(contenders)
+        for contender in (*contenders[begin:], *contenders[:begin]):
+            print(f"round {turn + 1} of {rounds}: {contender.name}", file=sys.stderr)
             with running(contender, gates) as cluster:
                 for title, figures in measure(cluster, phases, count).items():
                     results[title][contender.name].append(figures)
@@ -75,24 +72,15 @@ def notesOn(results: Results) -> list[str]:
     return notes
 
 
-def _number(least: int, most: int) -> Callable[[str], int]:
-    def read(text: str) -> int:
-        if not text.isdecimal() or not least <= int(text) <= most:
-            raise ArgumentTypeError(f"{text!r} is no number from {least} to {most}")
-        return int(text)
-
-    return read
-
-
 def _parse(arguments: Sequence[str]) -> Namespace:
     about = "Measure logins a second, with and without the control link."
     parser = ArgumentParser("python -m bench.logins", description=about)
     add = parser.add_argument
     names = [each.name for each in CONTENDERS]
-    add("--logins", type=_number(1, 20_000), help="logins of a phase (2000)")
-    add("--concurrency", type=_number(1, 1000), nargs="+", help="logins at once (1 32)")
-    add("--gates", type=_number(1, 64), help="gates that are processes of their own (2)")
-    add("--rounds", type=_number(1, 100), help="how often all is measured (5)")
+    add("--logins", type=number(1, 20_000), help="logins of a phase (2000)")
+    add("--concurrency", type=number(1, 1000), nargs="+", help="logins at once (1 32)")
+    add("--gates", type=number(1, 64), help="gates that are processes of their own (2)")
+    add("--rounds", type=number(1, 100), help="how often all is measured (5)")
     add("--only", choices=names, nargs="+", help="these contenders, compared to the first of them")
     add("--json", metavar="FILE", type=Path, help="write all figures of all rounds there, too")
     add("--quick", action="store_true", help="fewer logins and rounds, under 30 seconds")
@@ -105,17 +93,10 @@ def _parse(arguments: Sequence[str]) -> Namespace:
 def main(arguments: Sequence[str]) -> None:
     """Measure, and print what came of it."""
     options = _parse(arguments)
-    # As on Ctrl-C, the servers are ended first.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    endInOrder()
     contenders = [each for each in CONTENDERS if each.name in options.only]
     contenders.sort(key=lambda each: options.only.index(each.name))
-    machine = {
-        "system": platform.platform(),
-        "cores": os.cpu_count(),
-        "python": platform.python_version(),
-        "twisted": twisted.__version__,
-        "load before": round(os.getloadavg()[0], 2),
-    }
+    machine = machineFacts()
     phases = phasesOf(options.concurrency)
     try:
         results = run(contenders, phases, options.logins, options.gates, options.rounds)
@@ -139,4 +120,7 @@ def main(arguments: Sequence[str]) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    try:
+        main(sys.argv[1:])
+    except KeyboardInterrupt:
+        raise SystemExit(130) from None

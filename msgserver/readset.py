@@ -117,12 +117,19 @@ class ReadSet:
                 # As the reactor does.
                 failure = Failure()
                 self.log.failure("a connection failed", failure)
-                connection.connectionLost(failure)
+                self._lose(connection, failure)
 
     def connectionLost(self, reason: Failure) -> None:
         """See L{IFileDescriptor.connectionLost}: the reactor has ended, and all of it with it."""
         for connection in list(self._connections.values()):
+            self._lose(connection, reason)
+
+    def _lose(self, connection: Connection, reason: Failure) -> None:
+        try:
             connection.connectionLost(reason)
+        except BaseException:
+            # As the reactor does, so that the others go on.
+            self.log.failure("a connection failed at its end")
 
     def _handBack(self, connection: Connection) -> None:
         self._move(connection, self._reactor)

@@ -25,6 +25,7 @@ PAGES = (
     "docs/handlers.md",
     "docs/clients.md",
     "docs/guarantees.md",
+    "docs/benchmarks.md",
 )
 
 _FENCE = "```"

@@ -54,6 +54,7 @@ COUNTS = {
     "docs/handlers.md": {"python": 11, "toml": 1},
     "docs/clients.md": {"python": 4},
     "docs/guarantees.md": {"sh": 1},
+    "docs/benchmarks.md": {"sh": 1},
 }
 """
 How many blocks of which language a page has. A block that is added, or that L{tests.pages}

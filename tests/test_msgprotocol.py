@@ -8,6 +8,7 @@ from twisted.internet.testing import StringTransport
 from msgserver.interfaces import User
 from msgserver.msgprotocol import GateLimits
 from msgserver.sessions import SessionLimits
+from msgserver.wire.framing import packet
 from msgserver.wire.gate import GateClient, requestPacket
 from tests.gates import ONE, SECRET, THREE, TWO, Client, GateCase
 
@@ -82,6 +83,15 @@ class HandshakeTests(GateCase):
         client.send(hello + requestPacket(ONE, b"a") + requestPacket(TWO, b"b")[:5])
         client.send(requestPacket(TWO, b"b")[5:])
         self.assertEqual(client.heard(), [b"200 OK", b"a\x01" + ONE, b"b\x01" + TWO])
+
+    def test_inOnePiece(self) -> None:
+        """B3: so no request runs while the transport holds back the 200."""
+        written: list[bytes] = []
+        self.patch(self.factory, "attach", lambda transport, protocol: written.append)
+        client = Client(self.factory)
+        client.send(self.hello(self.login()) + requestPacket(ONE, b"a") + requestPacket(TWO, b"b"))
+        answers = packet(b"a\x01" + ONE) + packet(b"b\x01" + TWO)
+        self.assertEqual(written, [packet(b"200 OK") + answers])
 
     def test_byteByByte(self) -> None:
         """Handshake and requests may come in any pieces."""

@@ -35,19 +35,29 @@ class Server:
     @param folder: an empty one, for the config and the log.
     @param options: what else is said on the command line.
     @param ownGroup: it is in a process group of its own, as what a shell starts is.
+    @param reactor: what twistd calls the reactor that is to run it; empty: its own choice.
     @ivar ports: the first port of each section, by the section's name.
     """
 
-    def __init__(self, folder: Path, config: str, *options: str, ownGroup: bool = False) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        config: str,
+        *options: str,
+        ownGroup: bool = False,
+        reactor: str = "",
+    ) -> None:
         self.folder = folder
         self.ports: dict[str, int] = {}
         file = folder / "msgserver.toml"
         file.write_text(config)
         self._log = folder / "log"
-        twistd = Path(sys.executable).parent / "twistd"
+        twistd = [Path(sys.executable).parent / "twistd", "-n", "--pidfile="]
+        if reactor:
+            twistd.append(f"--reactor={reactor}")
         with self._log.open("wb") as log:
             self.process = subprocess.Popen(
-                [twistd, "-n", "--pidfile=", "msgserver", "--config", file, *options],
+                [*twistd, "msgserver", "--config", file, *options],
                 cwd=ROOT,
                 process_group=0 if ownGroup else None,
                 stdin=subprocess.DEVNULL,
