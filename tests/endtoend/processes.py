@@ -52,7 +52,7 @@ class Server:
         file = folder / "msgserver.toml"
         file.write_text(config)
         self._log = folder / "log"
-        twistd = [Path(sys.executable).parent / "twistd", "-n", "--pidfile="]
+        twistd: list[str | Path] = [Path(sys.executable).parent / "twistd", "-n", "--pidfile="]
         if reactor:
             twistd.append(f"--reactor={reactor}")
         with self._log.open("wb") as log:

@@ -163,10 +163,10 @@ class FaultTests(SynchronousTestCase):
     def test_timeBeginsAnew(self) -> None:
         """B3: a client that does not read has its whole time anew with each answer."""
 
-        # As it was until the simulator found it, which takes it some 100,000 steps.
+        # As it was until the simulator found it, which takes it a million steps.
         def fault(self: MsgProtocol) -> None:
             self._isStalled = True
             self.factory.stalls.start(self)
             self._adjustReading()
 
-        self.assertFound(MsgProtocol, "pauseProducing", fault, "B3", first=130)
+        self.assertFound(MsgProtocol, "pauseProducing", fault, "B3", first=1701)
