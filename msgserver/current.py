@@ -19,7 +19,7 @@ class Serving:
     To set a context variable costs as much as all else that is done for a small request. So it
     is set to one of these, which is there for one request after the other. A request that is
     answered later keeps it for itself, in whatever context its handler has gone on, and those
-    behind it have another: see L{renewed}.
+    behind it have another: see L{Desk.renew}.
 
     @ivar session: None while none is being served.
     """
@@ -35,22 +35,31 @@ class Serving:
 CURRENT: ContextVar[Serving | None] = ContextVar("msgserver.request", default=None)
 """What handlers and the coroutines that they start find in their context."""
 
-_serving = Serving()
+
+class Desk:
+    """
+    Where what is being served is noted down: there is one, as there is one context variable.
+
+    @ivar serving: for the next request. It may be another after each handler.
+    """
+
+    __slots__ = ("serving",)
+
+    def __init__(self) -> None:
+        self.serving = Serving()
+
+    def open(self) -> None:
+        """Have the present context know of the requests to come."""
+        if CURRENT.get() is not self.serving:
+            CURRENT.set(self.serving)
+
+    def renew(self) -> None:
+        """Leave what there was to the request that is waiting, and have another from now on."""
+        self.serving = Serving()
+        CURRENT.set(self.serving)
 
 
-def serving() -> Serving:
-    """Give what is to be told of the requests to come, in the present context."""
-    if CURRENT.get() is not _serving:
-        CURRENT.set(_serving)
-    return _serving
-
-
-def renewed() -> Serving:
-    """Leave what there was to the request that is waiting, and give another to those to come."""
-    global _serving
-    _serving = Serving()
-    CURRENT.set(_serving)
-    return _serving
+DESK = Desk()
 
 
 @frozen

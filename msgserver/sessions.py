@@ -20,7 +20,7 @@ from typing import Any, Final, Protocol
 
 from attrs import frozen
 
-from msgserver.current import renewed, serving
+from msgserver.current import DESK
 from msgserver.errors import IndexExpired, InvalidState, Unauthorized, UserNotFound
 from msgserver.kept import KeptResponses
 from msgserver.wire.framing import MAX_PACKET, MAX_RESPONSE, PACKET_LENGTH, SESSION_SIZE
@@ -295,8 +295,8 @@ class Connection:
         inherited = login._inherited
         running = login._running
         ready = self._ready
-        current = serving()
-        current.user = user
+        desk = DESK
+        desk.open()
         room = _BATCH_SIZE
         start = 0
         end = len(data)
@@ -330,6 +330,8 @@ class Connection:
             else:
                 if running:
                     running.pop(session, None)  # S5: the later one's answer is sent.
+                current = desk.serving
+                current.user = user
                 current.session = session
                 start = stop
                 try:
@@ -342,14 +344,13 @@ class Connection:
                         room -= count
                     else:
                         room -= self._begin(session, answer)
-                        current = serving()
             if not self.isOpen:
                 break
             if room < 0:
                 self.hasMore = True
                 application.flushLater(self)
                 break
-        current.session = None
+        desk.serving.session = None
         self._rest = data[start:]
         if self._replayed or login.connection is not self:
             return self.take()
@@ -417,7 +418,7 @@ class Connection:
         if result.__class__ is bytes and len(result) <= MAX_RESPONSE:
             self._ready.append(responsePacket(session, ANSWERED, result))
             return len(result)
-        renewed().user = login.user
+        DESK.renew()
         request = Running(login, session, self)
         login._running[session] = request
         login.runningCount += 1
@@ -468,7 +469,7 @@ class Connection:
         login._kept.recallOwn()
         packet = login._kept.own.get(session)
         if packet is None:
-            serving().session = None
+            DESK.serving.session = None
             login._application.forgotten(login)
             return 0
         self._replayed.append(packet)

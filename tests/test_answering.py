@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator
+from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred, inlineCallbacks
 from twisted.logger import ILogObserver, LogEvent, LogLevel, globalLogPublisher
@@ -266,6 +267,27 @@ class CurrentRequestTests(GateCase):
         for name in (b"b", b"a", b"c"):
             self.fulfil(name, None)
         self.assertEqual(client.heard(), [each + b"\x01" + each for each in (TWO, ONE, THREE)])
+
+    def test_within(self) -> None:
+        """A batch that is served from within a handler leaves each its own."""
+        told: list[tuple[bytes, bytes]] = []
+
+        def requestReceived(user: User, content: bytes) -> Any:
+            if content == b"serve":
+                other.send(requestPacket(THREE, b"async:b"))
+            elif content == b"tell":
+                current = currentRequest()
+                told.append((current.user.uid, current.session))
+            else:
+                return self.handler.requestReceived(user, content)
+            return b""
+
+        self.service._answering.requestReceived = requestReceived
+        client, other = self.connect(self.login()), self.connect(self.login(b"bob"))
+        client.send(requestPacket(ONE, b"serve") + requestPacket(TWO, b"tell"))
+        self.assertEqual(told, [(b"alice", TWO)])
+        self.fulfil(b"b", None)
+        self.assertEqual(other.heard(), [THREE + b"\x01" + THREE])
 
     def test_behindTheAnswer(self) -> None:
         """What goes on behind an answer is told of no request, rather than of another."""
