@@ -96,7 +96,7 @@ bench-logins: $(INSTALLED) ## measure logins a second, with and without the cont
 	@$(BIN)/python -m bench.logins
 
 clean: interpreted ## remove everything that was made here
-	rm -rf $(VENV) .fuzz build dist msgserver.egg-info _trial_temp* .coverage* htmlcov
+	rm -rf $(VENV) .bench .fuzz build dist msgserver.egg-info _trial_temp* .coverage* htmlcov
 	rm -rf .hypothesis .mypy_cache .pytest_cache .ruff_cache twisted/plugins/dropin.cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
