@@ -110,8 +110,9 @@ class KeptResponses:
         if not self._younger and not self._older:
             return
         recalled = self._recall()
-        older = dict(_bySession(self._older))
-        younger = dict(_bySession(self._younger))
+        # Packet by packet from now on, so that they are in memory once, for both.
+        self._older, older = _apart(self._older)
+        self._younger, younger = _apart(self._younger)
         for generation in (older, younger):
             self.replays.update(generation)
         for session in running:
@@ -175,6 +176,12 @@ class KeptResponses:
         self._younger.append(packet)
         self._count += 1
         self._size += len(packet)
+
+
+def _apart(pieces: Iterable[bytes]) -> tuple[list[bytes], dict[bytes, bytes]]:
+    """Take pieces apart into packets, and look these up by session; the later one wins."""
+    packets = list(_bySession(pieces))
+    return [packet for _, packet in packets], dict(packets)
 
 
 def _bySession(pieces: Iterable[bytes]) -> Iterator[tuple[bytes, bytes]]:

@@ -112,6 +112,8 @@ class MsgProtocol(Protocol):
         self.factory.stalls.stop(self)
         if self._connection is not None:
             self.factory.connections.disconnect(self._connection)
+            # The two name each other: what does not go in circles is freed now.
+            self._connection = None
 
     def expired(self) -> None:
         """Close at once: no handshake in time (H3), or answers that nobody reads (B3)."""
