@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from struct import Struct
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, TypeAlias
 
 from attrs import frozen
 
@@ -97,6 +97,13 @@ class Application(Protocol):
         """End the login: it was asked for what it no longer knows (S7)."""
 
 
+_Fixed: TypeAlias = tuple[Application, bool, int, int]
+"""
+What a batch needs that is the same for all logins, at hand in one step: who runs the requests,
+and of the limits C{increasing}, C{maxPacket} and C{maxRunning}.
+"""
+
+
 class Running:
     """A request that is being answered later."""
 
@@ -155,7 +162,12 @@ class Login:
     )
 
     def __init__(
-        self, user: User, secret: bytes, limits: SessionLimits, application: Application
+        self,
+        user: User,
+        secret: bytes,
+        limits: SessionLimits,
+        application: Application,
+        fixed: _Fixed,
     ) -> None:
         self.user = user
         self.secret = secret
@@ -165,15 +177,7 @@ class Login:
         self.runningCount = 0
         self._application = application
         self._limits = limits
-        # What a batch needs that never changes, so that it is at hand in one step.
-        self._fixed = (
-            user,
-            application,
-            application.requestReceived,
-            limits.increasing,
-            limits.maxPacket,
-            limits.maxRunning,
-        )
+        self._fixed = fixed
         self._index = 0
         self._latest: int | None = None
         self._kept = KeptResponses(limits.expiredNumber, limits.cacheBytes)
@@ -290,7 +294,9 @@ class Connection:
         if self._rest:
             data = self._rest + data
         login = self.login
-        user, application, requestReceived, increasing, maxPacket, maxRunning = login._fixed
+        application, increasing, maxPacket, maxRunning = login._fixed
+        user = login.user
+        requestReceived = application.requestReceived
         replays = login._kept.replays
         inherited = login._inherited
         running = login._running
@@ -491,6 +497,7 @@ class Logins:
     def __init__(self, limits: SessionLimits, application: Application) -> None:
         self._limits = limits
         self._application = application
+        self._fixed = application, limits.increasing, limits.maxPacket, limits.maxRunning
         self._logins: dict[User, Login] = {}
 
     def __len__(self) -> int:
@@ -512,7 +519,8 @@ class Logins:
         if user in self._logins:
             raise InvalidState(f"{user} is logged in already")
         checkSecret(secret)
-        login = self._logins[user] = Login(user, secret, self._limits, self._application)
+        login = Login(user, secret, self._limits, self._application, self._fixed)
+        self._logins[user] = login
         return login
 
     def connect(self, handshake: Handshake, transport: Any) -> Connection:
