@@ -19,7 +19,7 @@ from setuptools.command.build_ext import build_ext
 from setuptools.command.build_py import build_py
 
 NAME = "MSGSERVER_COMPILE"
-FILES = ["msgserver/kept.py", "msgserver/sessions.py"]
+FILES = ["msgserver/current.py", "msgserver/kept.py", "msgserver/sessions.py"]
 
 
 class Compile(build_ext):

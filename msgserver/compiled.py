@@ -10,7 +10,7 @@ from typing import Final
 from msgserver import sessions
 
 isCompiled: Final = str(sessions.__file__).endswith(tuple(EXTENSION_SUFFIXES))
-"""Whether L{msgserver.sessions} and L{msgserver.kept} are; both are, or neither."""
+"""Whether L{msgserver.sessions} is, with L{msgserver.kept} and L{msgserver.current}."""
 
 
 def howSessionsRun() -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 _PACKAGE = Path(__file__).resolve().parent.parent / "msgserver"
 
 # The constants of framing are compiled into what uses them.
-_SOURCES = [_PACKAGE / name for name in ("kept.py", "sessions.py", "wire/framing.py")]
+_SOURCES = [_PACKAGE / name for name in ("current.py", "kept.py", "sessions.py", "wire/framing.py")]
 
 for _compiled in _PACKAGE.glob(f"*{EXTENSION_SUFFIXES[0]}"):
     for _source in _SOURCES:
