@@ -11,7 +11,8 @@ written to as ever, and so are other transports, of whichever reactor.
 
 The two differ in when a peer counts as one that does not read (B3): here it is when the kernel
 takes no more, which is some hundred kilobytes for most systems; there it is when the transport
-holds back 64 KiB besides.
+holds back 64 KiB besides. And a client that closes its own side behind its requests gets their
+answers here; there the reactor sees the end first, and they are kept for when it is back (S8).
 """
 
 from __future__ import annotations

@@ -11,8 +11,8 @@ from msgserver.directsend import DirectSend, writerFor
 from tests.lines import Line, Writer
 from tests.simulation.network import Reactor
 
-BROKEN = {errno.EPIPE: "a closed pipe", errno.ECONNRESET: "a reset", errno.EBADF: "no socket"}
-FULL = {errno.EWOULDBLOCK: "no room", errno.ENOBUFS: "no memory"}
+BROKEN = errno.EPIPE, errno.ECONNRESET, errno.EBADF
+FULL = errno.EWOULDBLOCK, errno.ENOBUFS
 
 
 class DirectSendCase(SynchronousTestCase):

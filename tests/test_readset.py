@@ -119,7 +119,7 @@ class ReadTests(ReadSetCase):
         firstClient.send(b"a")
         secondClient.send(b"b")
         self.turn()
-        self.assertEqual(sorted(first.pieces + second.pieces), [b"a"])
+        self.assertEqual(len(first.pieces + second.pieces), 1)
         self.assertEqual(len(self.set), 1)
 
     def test_writes(self) -> None:
