@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Coroutine
 from contextvars import copy_context
-from inspect import isawaitable
+from inspect import isawaitable, iscoroutine, isgenerator
 from types import CoroutineType
 from typing import Any
 
@@ -77,10 +77,10 @@ class Answering:
             result = _wait(result)
         run = copy_context().run
         try:
-            awaited = run(result.send, None)
+            given = run(result.send, None)
         except StopIteration as end:
             return end.value
-        return _Task(result, run, awaited)
+        return _Task(result, run, given)
 
     def answerLater(self, running: Running, result: Any) -> None:
         """Answer when C{result} is known; at once where it never will be an answer (S4)."""
@@ -150,6 +150,10 @@ class Answering:
         )
 
 
+_LATER = object()
+"""The outcome of what is not known yet."""
+
+
 async def _wait(result: Awaitable[Any]) -> Any:
     return await result
 
@@ -158,50 +162,76 @@ class _Task:
     """
     A coroutine of a handler, while it waits.
 
-    It is what C{Deferred.fromCoroutine} is, less what nobody here asks for: it is not
+    It does what C{Deferred.fromCoroutine} does, less what nobody here asks for: it is not
     cancelled, and its result goes nowhere but into its answer.
 
     @param run: runs a function in the coroutine's context, whose variables are its own.
-    @param awaited: what it has given: a Deferred, or what is not to be waited for.
+    @param given: what the coroutine has given, to be waited for.
     """
 
-    __slots__ = ("_answering", "_awaited", "_coroutine", "_run", "_running")
+    __slots__ = ("_answering", "_coroutine", "_given", "_run", "_running")
 
     _answering: Answering
     _running: Running
 
     def __init__(
-        self, coroutine: Coroutine[Any, Any, Any], run: Callable[..., Any], awaited: Any
+        self, coroutine: Coroutine[Any, Any, Any], run: Callable[..., Any], given: object
     ) -> None:
         self._coroutine = coroutine
         self._run = run
-        self._awaited = awaited
+        self._given: object = given
 
     def answerTo(self, answering: Answering, running: Running) -> None:
         """Go on, to the end, and answer."""
         self._answering = answering
         self._running = running
-        awaited, self._awaited = self._awaited, None
-        if isinstance(awaited, Deferred):
-            awaited.addCallbacks(self._goOn, self._goOn)
-        else:
-            self._goOn(awaited)
+        given, self._given = self._given, None
+        outcome = self._outcomeOf(given)
+        if outcome is not _LATER:
+            self._goOn(outcome)
 
-    def _goOn(self, result: Any) -> None:
+    def _goOn(self, outcome: Any) -> None:
+        """Give the coroutine what came of what it has waited for, until it waits again."""
         while True:
             try:
-                if isinstance(result, Failure):
-                    result = self._run(result.throwExceptionIntoGenerator, self._coroutine)
+                if isinstance(outcome, Failure):
+                    given = self._run(outcome.throwExceptionIntoGenerator, self._coroutine)
                 else:
-                    result = self._run(self._coroutine.send, result)
+                    given = self._run(self._coroutine.send, outcome)
             except StopIteration as end:
                 result = end.value
                 break
             except BaseException:
                 self._answering._fail(Failure(), self._running)
                 return
-            # Anything else is given back, as inlineCallbacks does.
-            if isinstance(result, Deferred):
-                result.addCallbacks(self._goOn, self._goOn)
+            outcome = self._outcomeOf(given)
+            if outcome is _LATER:
                 return
         self._answering._answer(result, self._running)
+
+    def _outcomeOf(self, given: Any) -> Any:
+        """
+        Tell what came of what the coroutine has given, if that is known.
+
+        @return: C{_LATER} where it is not; then the coroutine goes on when it is.
+        """
+        if not isinstance(given, Deferred):
+            if not iscoroutine(given) and not isgenerator(given):
+                return given  # As inlineCallbacks does.
+            given = Deferred.fromCoroutine(given)  # type: ignore[arg-type]  # of Deferreds, or fails
+        if not given.called:
+            given.addCallbacks(self._goOn, self._goOn)
+            return _LATER
+        # Not by recursion, as there may be thousands. It may have to wait for another, though.
+        known: list[Any] = []
+        isNow = True
+
+        def outcomeKnown(outcome: Any) -> None:
+            if isNow:
+                known.append(outcome)
+            else:
+                self._goOn(outcome)
+
+        given.addBoth(outcomeKnown)
+        isNow = False
+        return known[0] if known else _LATER

@@ -10,8 +10,12 @@ from __future__ import annotations
 
 import gc
 
-_YOUNG = 50_000
-"""New objects after which the collector looks at them; 700 at an interpreter's start."""
+_THRESHOLDS = 50_000, 5, 2
+"""
+New objects after which the collector looks at them; how often it does so before it looks at
+those that have been looked at once; and that, before it looks at all. So some 900,000 objects
+may be made before it does. At an interpreter's start these are 700, 10 and 10.
+"""
 
 
 def settle() -> None:
@@ -19,8 +23,9 @@ def settle() -> None:
     Leave out of the collector's sight for good what is there once a server is up: its modules,
     its handlers, its tables; and have it look less often.
 
-    Cycles are still found, later: the garbage that waits may be some ten megabytes more.
+    Where somebody has had it look rarely already, or never, that is left as it is.
     """
     gc.collect()
     gc.freeze()
-    gc.set_threshold(_YOUNG, *gc.get_threshold()[1:])
+    if 0 < gc.get_threshold()[0] < _THRESHOLDS[0]:
+        gc.set_threshold(*_THRESHOLDS)

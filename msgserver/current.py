@@ -21,7 +21,7 @@ class Serving:
     answered later keeps it for itself, in whatever context its handler has gone on, and those
     behind it have another: see L{Desk.renew}.
 
-    @ivar session: None while none is being served.
+    @ivar session: None while none is being served, or once its request is answered.
     """
 
     __slots__ = ("session", "user")
@@ -53,10 +53,15 @@ class Desk:
         if CURRENT.get() is not self.serving:
             CURRENT.set(self.serving)
 
-    def renew(self) -> None:
-        """Leave what there was to the request that is waiting, and have another from now on."""
-        self.serving = Serving()
+    def renew(self) -> Serving:
+        """
+        Have another from now on.
+
+        @return: what there was, for the request that is waiting.
+        """
+        left, self.serving = self.serving, Serving()
         CURRENT.set(self.serving)
+        return left
 
 
 DESK = Desk()
@@ -85,7 +90,8 @@ class CurrentRequest:
 def currentRequest() -> CurrentRequest:
     """
     Tell which request the calling handler is serving. It holds on in coroutines, until the
-    request is answered: what a handler leaves running behind its answer serves none.
+    request is answered. What a handler leaves running behind its answer serves none, and must
+    not ask: it may be told of another.
 
     @raise InvalidState: none is being served.
     """

@@ -10,9 +10,9 @@ connection of Twisted's. What TLS, a PROXY header, a UNIX socket or a test put i
 written to as ever, and so are other transports, of whichever reactor.
 
 The two differ in when a peer counts as one that does not read (B3): here it is when the kernel
-takes no more, which is some hundred kilobytes for most systems; there it is when the transport
-holds back 64 KiB besides. And a client that closes its own side behind its requests gets their
-answers here; there the reactor sees the end first, and they are kept for when it is back (S8).
+takes no more, which may be some megabytes; there it is when the transport holds back 64 KiB
+besides. And a client that closes its own side behind its requests gets what is answered at once
+here; there the reactor sees the end first, and all is kept for when the client is back (S8).
 """
 
 from __future__ import annotations

@@ -102,17 +102,17 @@ class ReadSet:
             connection = connections.get(descriptor)
             if connection is None:
                 continue  # One that came before it in this turn has had it closed.
-            data = b""
-            if event == select.EPOLLIN:
-                try:
-                    data = connection.socket.recv(connection.bufferSize)
-                except OSError:
-                    pass  # The reactor will see for itself.
-            if not data:
-                self._handBack(connection)
-                continue
             try:
-                connection.protocol.dataReceived(data)
+                data = b""
+                if event == select.EPOLLIN:
+                    try:
+                        data = connection.socket.recv(connection.bufferSize)
+                    except OSError:
+                        pass  # The reactor will see for itself.
+                if data:
+                    connection.protocol.dataReceived(data)
+                else:
+                    self._handBack(connection)
             except BaseException:
                 # As the reactor does.
                 failure = Failure()

@@ -20,7 +20,7 @@ from typing import Any, Final, Protocol, TypeAlias
 
 from attrs import frozen
 
-from msgserver.current import DESK
+from msgserver.current import DESK, Serving
 from msgserver.errors import IndexExpired, InvalidState, Unauthorized, UserNotFound
 from msgserver.kept import KeptResponses
 from msgserver.wire.framing import MAX_PACKET, MAX_RESPONSE, PACKET_LENGTH, SESSION_SIZE
@@ -110,9 +110,12 @@ and of the limits C{increasing}, C{maxPacket} and C{maxRunning}.
 class Running:
     """A request that is being answered later."""
 
-    __slots__ = ("connection", "login", "session")
+    __slots__ = ("connection", "login", "serving", "session")
 
-    def __init__(self, login: Login, session: bytes, connection: Connection) -> None:
+    def __init__(
+        self, login: Login, session: bytes, connection: Connection, serving: Serving
+    ) -> None:
+        self.serving = serving
         self.login = login
         self.session = session
         self.connection = connection
@@ -233,6 +236,7 @@ class Login:
 
     def _answered(self, running: Running, packet: bytes) -> None:
         self.runningCount -= 1
+        running.serving.session = None
         connection = self.connection
         if self._running.get(running.session) is running:
             del self._running[running.session]
@@ -428,8 +432,7 @@ class Connection:
         if result.__class__ is bytes and len(result) <= MAX_RESPONSE:
             self._ready.append(responsePacket(session, ANSWERED, result))
             return len(result)
-        DESK.renew()
-        request = Running(login, session, self)
+        request = Running(login, session, self, DESK.renew())
         login._running[session] = request
         login.runningCount += 1
         if login.connection is not self and login.connection is not None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Callable, Coroutine, Generator
+from contextvars import copy_context
 from typing import Any
 
-from twisted.internet.defer import CancelledError, Deferred, inlineCallbacks
+from twisted.internet.defer import CancelledError, Deferred, fail, inlineCallbacks, succeed
 from twisted.logger import ILogObserver, LogEvent, LogLevel, globalLogPublisher
 from zope.interface import implementer
 
@@ -13,7 +14,7 @@ from msgserver.current import currentRequest
 from msgserver.errors import InvalidState, RequestFailed
 from msgserver.interfaces import User
 from msgserver.wire.gate import requestPacket
-from tests.gates import ONE, THREE, TWO, GateCase
+from tests.gates import ONE, THREE, TWO, Client, GateCase
 
 TOO_MUCH = b"big:65531"
 
@@ -237,6 +238,89 @@ class LaterTests(GateCase):
         self.assertEqual(again.heard(), [b"no\x00" + ONE, b"never\x00" + TWO])
 
 
+class Given:
+    """An awaitable that gives whatever it is made with, and has what it is given for it."""
+
+    def __init__(self, given: Any) -> None:
+        self.given = given
+
+    def __await__(self) -> Generator[Any, Any, Any]:
+        return (yield self.given)
+
+
+class CoroutineTests(GateCase):
+    """What a coroutine may give to be waited for: whatever C{Deferred.fromCoroutine} takes."""
+
+    def answer(self, coroutine: Coroutine[Any, Any, Any]) -> Client:
+        """Answer a request by a coroutine, begun at once."""
+        self.service._answering.requestReceived = lambda user, content: coroutine
+        client = self.connect(self.login())
+        client.ask(ONE, b"")
+        self.turn()
+        return client
+
+    def test_fired(self) -> None:
+        """Thousands of Deferreds that have fired take no more stack than one."""
+
+        async def answer() -> object:
+            return b"%d" % sum([await Given(succeed(1)) for _ in range(5000)])
+
+        self.assertEqual(self.answer(answer()).heard(), [b"5000\x01" + ONE])
+
+    def test_first(self) -> None:
+        """So may the first be, and none at all."""
+
+        async def answer() -> object:
+            return (await Given(succeed(b"a"))) + (await Given(b"b"))
+
+        self.assertEqual(self.answer(answer()).heard(), [b"ab\x01" + ONE])
+
+    def test_firedWithFailure(self) -> None:
+        """One that has failed raises where it is awaited."""
+
+        async def answer() -> object:
+            try:
+                await Given(fail(ValueError()))
+            except ValueError:
+                return b"caught"
+            return b"nothing"
+
+        self.assertEqual(self.answer(answer()).heard(), [b"caught\x01" + ONE])
+
+    def test_firedAndWaits(self) -> None:
+        """One that has fired, and waits for another, is waited for."""
+        inner: Deferred[bytes] = Deferred()
+        outer = succeed(None).addCallback(lambda _: inner)
+
+        async def answer() -> object:
+            first: bytes = await Given(outer)
+            return first + await Given(succeed(b"b"))
+
+        client = self.answer(answer())
+        self.assertEqual(client.heard(), [])
+        inner.callback(b"a")
+        self.turn()
+        self.assertEqual(client.heard(), [b"ab\x01" + ONE])
+
+    def test_coroutine(self) -> None:
+        """A coroutine, or a generator of Deferreds, is run; as a result neither is."""
+
+        async def inner() -> bytes:
+            return b"a"
+
+        def generator() -> Generator[Deferred[bytes], bytes, bytes]:
+            return (yield succeed(b"b"))
+
+        kept = generator()
+
+        async def answer() -> object:
+            result = await succeed(kept)
+            isKept = result is kept and (await Given(succeed(kept))) is kept
+            return (await Given(inner())) + (await Given(generator())) + b"%d" % isKept
+
+        self.assertEqual(self.answer(answer()).heard(), [b"ab1\x01" + ONE])
+
+
 class CurrentRequestTests(GateCase):
     """What a handler may ask for beyond its arguments."""
 
@@ -289,8 +373,25 @@ class CurrentRequestTests(GateCase):
         self.fulfil(b"b", None)
         self.assertEqual(other.heard(), [THREE + b"\x01" + THREE])
 
+    def test_answered(self) -> None:
+        """Once it is answered, no request is being served, whoever asks in its context."""
+        asked: list[Callable[[], object]] = []
+
+        async def answer() -> bytes:
+            await self.handler.promised.setdefault(b"a", Deferred())
+            run = copy_context().run
+            asked.append(lambda: run(currentRequest))
+            return currentRequest().session
+
+        self.service._answering.requestReceived = lambda user, content: answer()
+        client = self.connect(self.login())
+        client.ask(ONE, b"")
+        self.fulfil(b"a", None)
+        self.assertEqual(client.heard(), [ONE + b"\x01" + ONE])
+        self.assertRaises(InvalidState, asked[0])
+
     def test_behindTheAnswer(self) -> None:
-        """What goes on behind an answer is told of no request, rather than of another."""
+        """What goes on behind an answer, while no other is served, is told of none."""
         told: list[object] = []
 
         async def goOn(content: bytes) -> None:

@@ -26,11 +26,17 @@ class SettleTests(SynchronousTestCase):
     def test_outOfSight(self) -> None:
         """What is there is not looked at any more; what comes later is, and more rarely."""
         frozen = gc.get_freeze_count()
-        young, *older = gc.get_threshold()
+        gc.set_threshold(700, 10, 10)
         collector.settle()
         self.assertGreater(gc.get_freeze_count(), frozen)
-        self.assertEqual(gc.get_threshold(), (collector._YOUNG, *older))
-        self.assertGreater(collector._YOUNG, young)
+        self.assertEqual(gc.get_threshold(), (50_000, 5, 2))
+
+    def test_others(self) -> None:
+        """What a handler has set that is rarer still, or never, is left as it is."""
+        for thresholds in ((200_000, 10, 10), (0, 10, 10)):
+            gc.set_threshold(*thresholds)
+            collector.settle()
+            self.assertEqual(gc.get_threshold(), thresholds)
 
     def test_cyclesAreFound(self) -> None:
         """A cycle that is made afterwards is found."""
