@@ -33,7 +33,7 @@ def _ratio(one: list[dict[str, Any]], other: list[dict[str, Any]]) -> float:
 
 def _rounded(rate: float) -> int:
     """Round to three digits."""
-    unit: int = 10 ** max(0, len(str(int(rate))) - 3)
+    unit = int(10 ** max(0, len(str(int(rate))) - 3))
     return round(rate / unit) * unit
 
 
