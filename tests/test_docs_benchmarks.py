@@ -28,7 +28,8 @@ def rowOf(name: str, rounds: dict[str, list[dict[str, Any]]]) -> str:
 
 
 def _ratio(one: list[dict[str, Any]], other: list[dict[str, Any]]) -> float:
-    return median(a["rate"] / b["rate"] for a, b in zip(one, other, strict=True))
+    ratios = [float(a["rate"] / b["rate"]) for a, b in zip(one, other, strict=True)]
+    return median(ratios)
 
 
 def _rounded(rate: float) -> int:
