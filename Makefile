@@ -11,7 +11,8 @@ INSTALLED_DEV = $(VENV)/installed-dev
 PURE = msgserver/wire/*,msgserver/sessions.py,msgserver/kept.py,msgserver/current.py,msgserver/directory.py
 
 # What takes long, and is the same under both runners, runs once.
-ONCE = tests/chaos/test_chaos.py tests/simulation/test_simulation.py tests/test_compiled.py
+ONCE = tests/chaos/test_chaos.py tests/simulation/test_simulation.py tests/test_compiled.py \
+    tests/endtoend/test_paths.py tests/test_bench_gates.py tests/test_bench_loads.py
 
 .DEFAULT_GOAL = help
 .PHONY: help run run-cluster demo test check simulate chaos fuzz machines mutants interpreted \
