@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Generator
+from collections.abc import Awaitable, Callable, Generator
 from contextvars import copy_context
 from typing import Any
 
@@ -251,13 +251,65 @@ class Given:
 class CoroutineTests(GateCase):
     """What a coroutine may give to be waited for: whatever C{Deferred.fromCoroutine} takes."""
 
-    def answer(self, coroutine: Coroutine[Any, Any, Any]) -> Client:
+    def answer(self, coroutine: Awaitable[Any]) -> Client:
         """Answer a request by a coroutine, begun at once."""
         self.service._answering.requestReceived = lambda user, content: coroutine
-        client = self.connect(self.login())
+        client = self.connect(self.login(b"uid %d" % len(self.handler.calls)))
         client.ask(ONE, b"")
         self.turn()
         return client
+
+    def test_raisesAtOnce(self) -> None:
+        """S4: one that raises before it waits has failed, with the content that it says."""
+
+        async def refuse() -> bytes:
+            raise RequestFailed(b"no")
+
+        async def err() -> bytes:
+            raise ValueError("a bug of the handler")
+
+        self.assertEqual(self.answer(refuse()).heard(), [b"no\x00" + ONE])
+        self.assertEqual(self.answer(err()).heard(), [b"\x00" + ONE])
+        self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
+
+    def test_raisesLater(self) -> None:
+        """S4: so has one that raises when it has waited."""
+        promised: Deferred[bytes] = Deferred()
+
+        async def refuse() -> bytes:
+            raise RequestFailed(await promised)
+
+        client = self.answer(refuse())
+        promised.callback(b"no")
+        self.turn()
+        self.assertEqual(client.heard(), [b"no\x00" + ONE])
+
+    def test_waitsTwice(self) -> None:
+        """It may wait as often as it likes; what it waits for may fail."""
+        first: Deferred[bytes] = Deferred()
+        second: Deferred[bytes] = Deferred()
+
+        async def answer() -> bytes:
+            content = await first
+            try:
+                return content + await second
+            except ValueError:
+                return content + b"b"
+
+        client = self.answer(answer())
+        first.callback(b"a")
+        self.assertEqual(client.heard(), [])
+        second.errback(ValueError())
+        self.turn()
+        self.assertEqual(client.heard(), [b"ab\x01" + ONE])
+
+    def test_awaitable(self) -> None:
+        """What is no coroutine, and can be awaited all the same, is."""
+        promised: Deferred[bytes] = Deferred()
+        client = self.answer(Given(promised))
+        promised.callback(b"a")
+        self.turn()
+        self.assertEqual(client.heard(), [b"a\x01" + ONE])
 
     def test_fired(self) -> None:
         """Thousands of Deferreds that have fired take no more stack than one."""
