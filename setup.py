@@ -76,7 +76,8 @@ if wanted not in ("", "0", "1"):
 if wanted == "1":
     checkCompiler()
     setup(
-        setup_requires=["mypy>=2"],
+        # Besides mypyc itself, what the types of the files are made with.
+        setup_requires=["mypy>=2", "attrs>=23.2"],
         # Placeholders, so that this is known not to be pure Python; see Compile.
         ext_modules=[Extension(file[:-3].replace("/", "."), [file]) for file in FILES],
         cmdclass={"build_ext": Compile},
