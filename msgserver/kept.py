@@ -48,11 +48,13 @@ class KeptResponses:
     """
 
     __slots__ = (
+        "_before",
         "_count",
         "_countLimit",
         "_older",
         "_recalled",
         "_size",
+        "_sizeBefore",
         "_sizeLimit",
         "_younger",
         "replays",
@@ -66,6 +68,9 @@ class KeptResponses:
         self._younger: list[bytes] = []
         self._count = 0
         self._size = 0
+        # What there was before the younger generation, less what has been settled.
+        self._before = 0
+        self._sizeBefore = 0
         # Always the same dict: a batch that is being served sees what comes in meanwhile.
         self.replays: dict[bytes, bytes] = {}
         self._recalled: _Recalled | None = None
@@ -148,9 +153,26 @@ class KeptResponses:
 
     def forget(self) -> None:
         """Let go of everything."""
-        self._older, self._younger = (), []
-        self._count = self._size = 0
+        self._older = ()
+        self._begin()
         self._letGo()
+
+    def unsettled(self) -> tuple[int, int]:
+        """Tell how many responses have been kept since L{settle}, and of how many bytes."""
+        return self._before + self._count, self._sizeBefore + self._size
+
+    def settle(self) -> tuple[int, int]:
+        """Tell the same as L{unsettled}, once."""
+        unsettled = self.unsettled()
+        self._before, self._sizeBefore = -self._count, -self._size
+        return unsettled
+
+    def _begin(self) -> None:
+        """Begin a younger generation."""
+        self._younger = []
+        self._before += self._count
+        self._sizeBefore += self._size
+        self._count = self._size = 0
 
     def _recall(self) -> _Recalled:
         if self._recalled is None:
@@ -164,8 +186,7 @@ class KeptResponses:
     def _addOne(self, packet: bytes) -> None:
         if self._count >= self._countLimit or self._size + len(packet) > self._sizeLimit:
             self._older = self._younger
-            self._younger = []
-            self._count = self._size = 0
+            self._begin()
             recalled = self._recalled
             if recalled is not None:
                 for session in recalled.aging:

@@ -14,7 +14,7 @@ The hot path is L{Connection.receive}: one call for each piece that the transpor
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from struct import Struct
 from typing import Any, Final, Protocol, TypeAlias
 
@@ -23,6 +23,7 @@ from attrs import frozen
 from msgserver.current import DESK, Serving
 from msgserver.errors import IndexExpired, InvalidState, Unauthorized, UserNotFound
 from msgserver.kept import KeptResponses
+from msgserver.tally import Tally, Totals
 from msgserver.wire.framing import MAX_PACKET, MAX_RESPONSE, PACKET_LENGTH, SESSION_SIZE
 from msgserver.wire.gate import ANSWERED, FAILED, checkSecret, isProvedBy, responsePacket
 from msgserver.wire.naming import Handshake, User
@@ -51,6 +52,8 @@ _CUTS: Final = [
     Struct(f"{max(0, length - SESSION_SIZE)}s{SESSION_SIZE}s").unpack_from
     for length in range(_SHORT)
 ]
+
+_FAILED: Final = FAILED[0]
 
 _NONE: set[bytes] = set()
 """What all logins share whose connections inherit no running request; never added to."""
@@ -148,6 +151,8 @@ class Login:
     @ivar isEnded: it is gone; a last connection may still be delivering answers (U2).
     @ivar runningCount: how many requests the handler is at, those that nobody waits for
         any more included (B2).
+    @ivar bytesIn: the bytes of its requests that L{settle} has still to tell.
+    @ivar meter: for whoever limits its requests; nothing here looks at it.
     """
 
     __slots__ = (
@@ -159,9 +164,12 @@ class Login:
         "_latest",
         "_limits",
         "_running",
+        "_totals",
+        "bytesIn",
         "connection",
         "epoch",
         "isEnded",
+        "meter",
         "runningCount",
         "secret",
         "user",
@@ -174,6 +182,7 @@ class Login:
         limits: SessionLimits,
         application: Application,
         fixed: _Fixed,
+        totals: Totals,
     ) -> None:
         self.user = user
         self.secret = secret
@@ -181,6 +190,9 @@ class Login:
         self.epoch = 0
         self.isEnded = False
         self.runningCount = 0
+        self.bytesIn = 0
+        self.meter: Any = None
+        self._totals = totals
         self._application = application
         self._limits = limits
         self._fixed = fixed
@@ -222,7 +234,17 @@ class Login:
         self.connection = None
         if self.isEnded:
             self._running.clear()
+        self.settle()
         return True
+
+    def settle(self) -> None:
+        """Add to L{Totals} what this login has done since the last time."""
+        totals = self._totals
+        count, size = self._kept.settle()
+        totals.responses += count
+        totals.bytesOut += size
+        totals.bytesIn += self.bytesIn
+        self.bytesIn = 0
 
     def _end(self) -> None:
         self.isEnded = True
@@ -240,6 +262,8 @@ class Login:
         connection = self.connection
         if self._running.get(running.session) is running:
             del self._running[running.session]
+            if packet[-1 - SESSION_SIZE] == _FAILED:
+                self._totals.failed += 1
             if connection is not None and connection is running.connection:
                 connection._ready.append(packet)
             elif connection is not None:
@@ -249,6 +273,9 @@ class Login:
                 self._kept.offer(running.session, packet)
             else:
                 self._kept.add([packet])
+                self.settle()
+        else:
+            self._totals.discarded += 1
         # Even an answer that goes nowhere makes room for a request that waits (B2).
         if connection is not None:
             self._application.flushLater(connection)
@@ -366,6 +393,7 @@ class Connection:
                 break
         desk.serving.session = None
         self._rest = data[start:]
+        login.bytesIn += start
         if self._replayed or login.connection is not self:
             return self.take()
         if not ready:
@@ -378,6 +406,7 @@ class Connection:
         """Give the answers that are ready, once, and keep them."""
         if self.login.connection is not self:
             self._keepLate()
+            self.login.settle()
             self._replayed.clear()
             return b""  # H4
         if self._replayed:
@@ -413,6 +442,7 @@ class Connection:
     def _fail(self, session: bytes, error: BaseException) -> int:
         """Answer that the handler failed (S4), and tell the bytes that are ready now."""
         login = self.login
+        login._totals.failed += 1
         content = login._application.requestFailed(login.user, error)
         self._ready.append(responsePacket(session, FAILED, content))
         return len(content)
@@ -456,8 +486,7 @@ class Connection:
             if packet is not None:
                 if not login._limits.increasing:
                     del replays[session]
-                self._replayed.append(packet)
-                return len(packet)
+                return self._replay(packet)
         elif session in login._inherited:
             login._inherited.discard(session)
             login._running[session].connection = self
@@ -485,6 +514,12 @@ class Connection:
             DESK.serving.session = None
             login._application.forgotten(login)
             return 0
+        return self._replay(packet)
+
+    def _replay(self, packet: bytes) -> int:
+        totals = self.login._totals
+        totals.replayed += 1
+        totals.bytesOut += len(packet)
         self._replayed.append(packet)
         return len(packet)
 
@@ -505,6 +540,7 @@ class Logins:
         self._limits = limits
         self._application = application
         self._fixed = application, limits.increasing, limits.maxPacket, limits.maxRunning
+        self._totals = Totals()
         self._logins: dict[User, Login] = {}
 
     def __len__(self) -> int:
@@ -526,7 +562,7 @@ class Logins:
         if user in self._logins:
             raise InvalidState(f"{user} is logged in already")
         checkSecret(secret)
-        login = Login(user, secret, self._limits, self._application, self._fixed)
+        login = Login(user, secret, self._limits, self._application, self._fixed, self._totals)
         self._logins[user] = login
         return login
 
@@ -545,6 +581,28 @@ class Logins:
             raise Unauthorized("the mac does not fit")
         return login.connect(handshake.index, transport)
 
+    def tally(self, connections: Collection[Connection], running: int) -> Tally:
+        """
+        Count what all logins have done, those included that have ended.
+
+        @param connections: every one that is open.
+        @param running: how many requests the handler is at.
+        """
+        totals = self._totals
+        for connection in connections:
+            connection.login.settle()
+        waiting = sum(len(connection._ready) for connection in connections)
+        responses = totals.responses + waiting
+        return Tally(
+            requests=responses + totals.discarded + running,
+            answered=responses - totals.failed,
+            failed=totals.failed,
+            replayed=totals.replayed,
+            running=running,
+            bytesIn=totals.bytesIn,
+            bytesOut=totals.bytesOut,
+        )
+
     def end(self, user: User) -> Login | None:
         """
         Forget a login and its secret.
@@ -554,4 +612,5 @@ class Logins:
         login = self._logins.pop(user, None)
         if login is not None:
             login._end()
+            login.settle()
         return login

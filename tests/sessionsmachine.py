@@ -9,8 +9,10 @@ lose and answer things from within (U2).
 
 from __future__ import annotations
 
+from operator import ge
 from typing import Any, ClassVar
 
+from attrs import astuple, evolve
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     Bundle,
@@ -24,6 +26,7 @@ from hypothesis.stateful import (
 
 from msgserver.errors import IndexExpired, InvalidState, Refused, Unauthorized, UserNotFound
 from msgserver.sessions import Logins, Running, SessionLimits
+from msgserver.tally import Tally
 from msgserver.wire.framing import packet
 from msgserver.wire.gate import GateClient
 from msgserver.wire.naming import MAX_INDEX, User, parseHandshake
@@ -80,6 +83,7 @@ class LoginsMachine(Machine):
         self.entries: list[Entry] = []
         self.table: dict[User, Entry] = {}
         self.asked: list[bytes] = []
+        self.tally = Tally(0, 0, 0, 0, 0, 0, 0)
         self.serial = 0
 
     @initialize(
@@ -424,6 +428,20 @@ class LoginsMachine(Machine):
             assert entry.login.runningCount <= self.limits.maxRunning, "B2"
             if entry.model.isConnected:
                 assert entry.links[-1].connection.isFull is entry.model.isFull, "B2"
+
+    @invariant()
+    def tallied(self) -> None:
+        """Every request is counted once, whatever became of it; and no count ever falls."""
+        connections = [
+            entry.links[-1].connection for entry in self.entries if entry.model.isConnected
+        ]
+        running = sum(entry.login.runningCount for entry in self.entries)
+        tally = self.application.logins.tally(connections, running)
+        assert tally.requests == len(self.asked), "the requests"
+        assert tally.answered + tally.failed + tally.running <= tally.requests
+        counts = evolve(tally, running=0)
+        assert all(map(ge, astuple(counts), astuple(self.tally))), "a count has fallen"
+        self.tally = counts
 
     @invariant()
     def boundedS7(self) -> None:

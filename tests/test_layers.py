@@ -40,7 +40,8 @@ ALLOWED = {
     "wire.gate": "errors wire.framing wire.naming wire.classic wire.modern",
     "current": "errors wire.naming",
     "kept": f"errors {WIRE}",
-    "sessions": f"errors {WIRE} current kept",
+    "tally": "",
+    "sessions": f"errors {WIRE} current kept tally",
     "clientlogin": f"errors {WIRE}",
     # Beside it.
     "compiled": "sessions",
@@ -113,7 +114,7 @@ ALLOWED = {
 ALLOWED_FOR_TYPES = {"interfaces": "sessions", "msggate": "msgservice"}
 
 # No Twisted, no zope, no clock, no randomness, no operating system: all that is handed in.
-PURE = {"errors", "wire", "current", "kept", "sessions", "clientlogin", *WIRE.split()}
+PURE = {"errors", "wire", "current", "kept", "sessions", "tally", "clientlogin", *WIRE.split()}
 ALLOWED_IN_PURE = {
     *"__future__ abc base64 binascii collections contextvars dataclasses enum functools".split(),
     *"hashlib hmac itertools math operator re struct types typing".split(),
