@@ -8,11 +8,14 @@ SEED ?= 0
 SECONDS ?= 60
 INSTALLED = $(VENV)/installed
 INSTALLED_DEV = $(VENV)/installed-dev
-PURE = msgserver/wire/*,msgserver/sessions.py,msgserver/kept.py,msgserver/current.py,msgserver/directory.py
+PURE = msgserver/wire/*,msgserver/sessions.py,msgserver/kept.py,msgserver/current.py,msgserver/tally.py,msgserver/directory.py
 
 # What takes long, and is the same under both runners, runs once.
 ONCE = tests/chaos/test_chaos.py tests/simulation/test_simulation.py tests/test_compiled.py \
-    tests/endtoend/test_paths.py tests/test_bench_gates.py tests/test_bench_loads.py
+    tests/endtoend/test_paths.py tests/test_bench_gates.py tests/test_bench_loads.py \
+    tests/endtoend/test_cluster.py tests/endtoend/test_link.py tests/endtoend/test_processes.py \
+    tests/endtoend/test_attacks.py tests/endtoend/test_secrets.py tests/test_overhearing.py \
+    tests/mutants/test_runner.py
 
 .DEFAULT_GOAL = help
 .PHONY: help run run-cluster demo test check simulate chaos fuzz machines mutants interpreted \

@@ -20,7 +20,7 @@ from attrs import frozen
 
 from msgserver.configvalues import Kind, tomlText
 from msgserver.linksections import Control, GateLogin, Operator
-from msgserver.sections import Gate, Login
+from msgserver.sections import Gate, Login, Ops
 
 __all__ = [
     "SECTIONS",
@@ -31,13 +31,14 @@ __all__ = [
     "GateLogin",
     "Login",
     "Operator",
+    "Ops",
     "Section",
     "Setting",
     "exampleConfig",
     "settings",
 ]
 
-Section: TypeAlias = Login | Control | Gate | GateLogin | Operator
+Section: TypeAlias = Login | Control | Gate | GateLogin | Ops | Operator
 
 
 @frozen
@@ -47,11 +48,13 @@ class Config:
 
     @ivar login: None where this process has no login server.
     @ivar gate: None where this process has no gate.
+    @ivar ops: None where nobody watches.
     @ivar operator: None where the file is not for C{msgserver-ctl}, or not for it alone.
     """
 
     login: Login | None = None
     gate: Gate | None = None
+    ops: Ops | None = None
     operator: Operator | None = None
 
 
@@ -60,6 +63,7 @@ SECTIONS: dict[str, type[Section]] = {
     "login.control": Control,
     "gate": Gate,
     "gate.login": GateLogin,
+    "ops": Ops,
     "operator": Operator,
 }
 """The sections of a file; one that is inside of another has a dot."""

@@ -25,6 +25,7 @@ _SHORTER_TIMES: tuple[tuple[KeyPath, KeyPath], ...] = (
 
 _LISTEN, _ADVERTISE = ("gate", "listen"), ("gate", "advertise")
 _CONTROL, _GATE_LOGIN = ("login", "control"), ("gate", "login")
+_OPS_LISTEN, _OPS_PORT = ("ops", "listen"), ("ops", "port")
 _PROCESSES, _ADDRESSES = ("gate", "processes"), ("gate", "addresses")
 
 
@@ -39,6 +40,28 @@ def checkServers(reading: Reading) -> None:
             _checkProcesses(reading)
     if reading.has(_CONTROL) and reading.has(_GATE_LOGIN):
         _checkLink(reading)
+    if reading.has(("ops",)):
+        _checkOps(reading)
+
+
+def _checkOps(reading: Reading) -> None:
+    """See to it that each process can be watched apart from the others."""
+    listen, first = reading.value(_OPS_LISTEN), reading.value(_OPS_PORT)
+    processes = (reading.value(_PROCESSES) if reading.has(("gate",)) else None) or 1
+    for text in listen or ():
+        if "{host}" in text:
+            reading.add(f'"{text}" has a {{host}}, which stands for nothing here', _OPS_LISTEN)
+        elif processes > 1 and "{port}" not in text:
+            reading.add(
+                f'"{text}" is the same for several processes: write {{port}} where they differ',
+                _OPS_LISTEN,
+                _PROCESSES,
+            )
+    last = 0xFFFF - (processes if processes > 1 else 0)
+    if first is not None and first > last:
+        reading.add(
+            f"must be at most {last}, for {processes} processes to have one each", _OPS_PORT
+        )
 
 
 def _checkLink(reading: Reading) -> None:

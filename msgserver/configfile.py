@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Any, Generic, TypeVar
 
 from attrs import evolve, field, frozen
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from twisted.internet.interfaces import IStreamServerEndpoint
 from zope.interface import Interface
 
@@ -19,13 +20,14 @@ from msgserver.addresses import (
     fillEndpoint,
     placeholderIn,
 )
-from msgserver.config import Control, Gate, GateLogin, Login, Operator
+from msgserver.config import Control, Gate, GateLogin, Login, Operator, Ops
 from msgserver.configchecks import checkServers
 from msgserver.configreading import Reading
+from msgserver.identity import readIdentity
 from msgserver.interfaces import ILoginHandler, IMsgHandler
 from msgserver.linkparts import Link, makeControl, makeGateLogin, makeOperator
 
-__all__ = ["Link", "Part", "Parts", "loadConfig", "loadOperator"]
+__all__ = ["Link", "Part", "Parts", "Watched", "loadConfig", "loadOperator"]
 
 _Settings = TypeVar("_Settings", Login, Gate)
 _Handler = TypeVar("_Handler")
@@ -48,6 +50,18 @@ class Part(Generic[_Settings, _Handler]):
 
 
 @frozen
+class Watched:
+    """
+    Where a process is watched: the section C{[ops]}, and what that names.
+
+    @ivar endpoints: each endpoint string, and the endpoint that it describes.
+    """
+
+    settings: Ops
+    endpoints: tuple[tuple[str, IStreamServerEndpoint], ...] = field(repr=False)
+
+
+@frozen
 class Parts:
     """
     What a config file makes.
@@ -57,12 +71,16 @@ class Parts:
         this one is none of them: then it has no endpoints.
     @ivar control: None where the login server is not to be connected to.
     @ivar gateLogin: None where the gate does not connect to a login server.
+    @ivar ops: None where nobody watches.
+    @ivar identity: the login server's key, where it has one (L3).
     """
 
     login: Part[Login, ILoginHandler] | None
     gate: Part[Gate, IMsgHandler] | None
     control: Link[Control] | None = None
     gateLogin: Link[GateLogin] | None = None
+    ops: Watched | None = None
+    identity: Ed25519PrivateKey | None = field(default=None, repr=False)
 
 
 def loadConfig(file: str, reactor: object, process: int = 0) -> Parts:
@@ -82,8 +100,10 @@ def loadConfig(file: str, reactor: object, process: int = 0) -> Parts:
     gate = _makeGate(reading, reactor, process)
     control = None if process else makeControl(reading, reactor)
     gateLogin = makeGateLogin(reading, reactor)
+    ops = _makeOps(reading, reactor, process)
+    identity = None if process else _readIdentity(reading)
     reading.check()
-    return Parts(login, gate, control, gateLogin)
+    return Parts(login, gate, control, gateLogin, ops, identity)
 
 
 def loadOperator(file: str, reactor: object) -> Link[Operator]:
@@ -117,6 +137,26 @@ def _makeLogin(reading: Reading, reactor: object) -> Part[Login, ILoginHandler] 
             endpoints.append((text, endpoint))
     login = reading.config.login
     return None if login is None else Part(login, handler, tuple(endpoints))
+
+
+def _readIdentity(reading: Reading) -> Ed25519PrivateKey | None:
+    path = ("login", "identity")
+    file = reading.value(path)
+    return reading.attempt(readIdentity, file, at=path) if file else None
+
+
+def _makeOps(reading: Reading, reactor: object, process: int) -> Watched | None:
+    path, endpoints = ("ops", "listen"), []
+    port = reading.value(("ops", "port"))
+    for text in reading.value(path) or ():
+        if port is None or "{host}" in text:
+            continue  # That is told already.
+        filled = fillEndpoint(text, ("", port + process))
+        endpoint = reading.attempt(loading.makeEndpoint, reactor, filled, at=path)
+        if endpoint is not None:
+            endpoints.append((filled, endpoint))
+    ops = reading.config.ops
+    return None if ops is None else Watched(ops, tuple(endpoints))
 
 
 def _makeGate(reading: Reading, reactor: object, process: int) -> Part[Gate, IMsgHandler] | None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import re
+from ipaddress import ip_network
 from typing import Any, Protocol
 
 from attrs import frozen
@@ -17,6 +18,7 @@ from attrs import frozen
 YEAR = 365 * 24 * 3600
 """The longest time that a setting takes, in seconds."""
 
+_HIGHEST_RATE = 1_000_000
 _DOTTED_PATH = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*(\.[^\W\d]\w*)*")
 _KEY_LENGTHS = (16, 256)
 _LONGEST_SHOWN = 60
@@ -99,6 +101,28 @@ class Seconds:
 
 
 @frozen
+class Rate:
+    """
+    How often something may happen, in times a second.
+
+    @ivar zeroMeans: what 0 says; empty where 0 is not allowed.
+    """
+
+    zeroMeans: str = ""
+
+    def __str__(self) -> str:
+        text = f"a number above 0, at most {_HIGHEST_RATE}"
+        return f"{text}, or 0: {self.zeroMeans}" if self.zeroMeans else text
+
+    def read(self, value: object) -> float:
+        if not isinstance(value, int | float) or isinstance(value, bool):
+            raise isNot(self, value)
+        if not (0 < value <= _HIGHEST_RATE or (self.zeroMeans and value == 0)):
+            raise isNot(self, value)
+        return float(value)
+
+
+@frozen
 class Flag:
     """Yes or no."""
 
@@ -159,23 +183,57 @@ class Strings:
 
     @ivar what: what they are, in the plural.
     @ivar choices: the only ones allowed; empty where any are.
+    @ivar emptyMeans: what an empty list says; empty where that is not allowed.
     """
 
     what: str
     choices: tuple[str, ...] = ()
+    emptyMeans: str = ""
 
     def __str__(self) -> str:
         known = f" ({Choice(self.choices)})" if self.choices else ""
-        return f"a list of one or more {self.what}{known}"
+        text = f"a list of one or more {self.what}{known}"
+        return f"{text}, or []: {self.emptyMeans}" if self.emptyMeans else text
 
     def read(self, value: object) -> tuple[str, ...]:
-        if not isinstance(value, list) or not value:
+        if not isinstance(value, list) or not (value or self.emptyMeans):
             raise isNot(self, value)
         for item in value:
             if not isinstance(item, str) or (self.choices and item not in self.choices):
                 raise isNot(self, value)
         if len(set(value)) < len(value):
             raise ValueError(f"must name each once, not {_shown(value)}")
+        return tuple(value)
+
+
+@frozen
+class Port:
+    """The number of a port."""
+
+    def __str__(self) -> str:
+        return "a port, from 1 to 65535"
+
+    def read(self, value: object) -> int:
+        if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= 0xFFFF:
+            raise isNot(self, value)
+        return value
+
+
+@frozen
+class Networks:
+    """Addresses by what they begin with."""
+
+    def __str__(self) -> str:
+        return 'a list of strings, each an IP address or a network ("10.0.0.0/8", "fd00::/8")'
+
+    def read(self, value: object) -> tuple[str, ...]:
+        if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+            raise isNot(self, value)
+        for item in value:
+            try:
+                ip_network(item)
+            except ValueError as error:
+                raise ValueError(f"must be {self}: {error}") from None
         return tuple(value)
 
 

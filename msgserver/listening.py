@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from ipaddress import ip_address
 from typing import Any
 
@@ -43,10 +43,12 @@ class CannotStart(SystemExit, Exception):
 
 class ListenService(Service):
     """
-    Listens on every endpoint of a section with one factory, whose limits so hold for all.
+    Listens on every endpoint of a section.
 
     @param section: the section's name, for what is said of it.
     @param endpoints: each endpoint string, and its endpoint.
+    @param factoryOf: gives the factory of an endpoint, by its string. They share what limits
+        them, so that it holds for all.
     @param isWeak: what is spoken there is not safe to be overheard (L2).
     @param hasTLS: there is TLS around all of them, which their strings do not say.
     """
@@ -57,14 +59,14 @@ class ListenService(Service):
         self,
         section: str,
         endpoints: Sequence[tuple[str, IStreamServerEndpoint]],
-        factory: IProtocolFactory,
+        factoryOf: Callable[[str], IProtocolFactory],
         isWeak: bool = False,
         *,
         hasTLS: bool = False,
     ) -> None:
         self._section = section
         self._endpoints = endpoints
-        self._factory = factory
+        self._factoryOf = factoryOf
         self._isWeak = isWeak
         self._hasTLS = hasTLS
         self._ports: list[IListeningPort] = []
@@ -79,7 +81,7 @@ class ListenService(Service):
         """
         self._hasStarted = True
         for text, endpoint in self._endpoints:
-            listening = endpoint.listen(self._factory).addCallback(self._opened, text)
+            listening = endpoint.listen(self._factoryOf(text)).addCallback(self._opened, text)
             failures: list[Failure] = []
             # Twisted's own endpoints know at once whether they listen.
             if listening.called:

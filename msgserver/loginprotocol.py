@@ -5,6 +5,7 @@ Login connections: L{msgserver.wire.login} on a transport.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from copy import copy
 from os import urandom
 
 from attrs import frozen
@@ -144,6 +145,12 @@ class LoginFactory(Factory["LoginProtocol"]):
         )
         self._suites = {suite.keySize: suite for suite in suites}
         self._randomBytes = randomBytes
+
+    def at(self, *, isProxied: bool, suites: Iterable[Suite]) -> LoginFactory:
+        """Make a factory for one listener, which shares all but this with the others."""
+        twin = copy(self)
+        twin._suites = {suite.keySize: suite for suite in suites}
+        return twin
 
     def buildProtocol(self, addr: IAddress | None) -> LoginProtocol:
         """Make the protocol of one conversation."""

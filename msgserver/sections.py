@@ -17,6 +17,10 @@ from msgserver.configvalues import (
     DottedPath,
     Flag,
     Name,
+    Networks,
+    PemFile,
+    Port,
+    Rate,
     Seconds,
     Strings,
     Table,
@@ -26,8 +30,30 @@ from msgserver.configvalues import (
 from msgserver.linksections import Control, GateLogin
 from msgserver.wire.framing import MAX_PACKET, PACKET_LENGTH
 
+SUITES = ("modern", "classic")
+"""What the suites of algorithms are called, the better first."""
+
 _LISTEN = Strings("endpoint strings")
 _CONNECTIONS = WholeNumber(1)
+_STRANGERS = about(
+    WholeNumber(1),
+    "How many may be connected at once that have not proved who they are.",
+    "connections",
+)
+_ADDRESS_MAXCLIENT = about(
+    WholeNumber(1), "How many may be connected at once from one address.", "connections"
+)
+_ADDRESS_RATE = about(
+    Rate(), "How often one address may connect in the long run.", "connections a second"
+)
+_ADDRESS_BURST = about(
+    WholeNumber(1), "How often one address may connect before that holds.", "connections"
+)
+_ADDRESS_TABLE = about(
+    WholeNumber(1024), "How many addresses and users such limits are kept for.", "entries"
+)
+_UNLIMITED = about(Networks(), "The addresses that no limit of an address holds for.")
+_LOOPBACK = ("127.0.0.0/8", "::1/128")
 _OPTIONS = about(Table(), "What the handler is made with: its keyword arguments.")
 
 
@@ -52,15 +78,61 @@ class Login:
     )
     handlerOptions: Mapping[str, Any] = field(default={}, repr=False, metadata=_OPTIONS)
     suites: tuple[str, ...] = field(
-        default=("classic",),
+        default=(),
         metadata=about(
-            Strings("suites", ("classic",)),
-            "Which algorithms clients may use; classic is weak, and needs TLS where others listen.",
+            Strings("suites", SUITES, "what is safe"),
+            "Which algorithms clients may use; classic is safe only where nobody can overhear it.",
+        ),
+    )
+    identity: str = field(
+        default="",
+        metadata=about(
+            PemFile(), "The key that proves to clients which server this is; keygen makes one."
         ),
     )
     maxclient: int = field(
         default=1024,
         metadata=about(_CONNECTIONS, "How many may be logging in at once.", "connections"),
+    )
+    maxStrangers: int = field(default=512, metadata=_STRANGERS)
+    addressMaxclient: int = field(default=64, metadata=_ADDRESS_MAXCLIENT)
+    addressRate: float = field(default=10.0, metadata=_ADDRESS_RATE)
+    addressBurst: int = field(default=100, metadata=_ADDRESS_BURST)
+    addressTable: int = field(default=65536, metadata=_ADDRESS_TABLE)
+    unlimited: tuple[str, ...] = field(default=_LOOPBACK, metadata=_UNLIMITED)
+    freeFailures: int = field(
+        default=5,
+        metadata=about(
+            WholeNumber(1),
+            "How many logins of a user may fail before the next must wait.",
+            "failures",
+        ),
+    )
+    addressFreeFailures: int = field(
+        default=50,
+        metadata=about(
+            WholeNumber(1),
+            "How many logins of an address may fail before the next must wait.",
+            "failures",
+        ),
+    )
+    failureDelay: float = field(
+        default=1.0,
+        metadata=about(
+            Seconds(),
+            "How long the first such wait is; each further one is twice it.",
+            "seconds",
+        ),
+    )
+    longestFailureDelay: float = field(
+        default=60.0,
+        metadata=about(Seconds(), "How long such a wait is at most.", "seconds"),
+    )
+    failureMemory: float = field(
+        default=600.0,
+        metadata=about(
+            Seconds(), "How long after the last failure all of them are forgotten.", "seconds"
+        ),
     )
     loginTimeout: float = field(
         default=10.0,
@@ -146,6 +218,12 @@ class Gate:
         default=1024,
         metadata=about(_CONNECTIONS, "How many may be connected at once.", "connections"),
     )
+    maxStrangers: int = field(default=512, metadata=_STRANGERS)
+    addressMaxclient: int = field(default=256, metadata=_ADDRESS_MAXCLIENT)
+    addressRate: float = field(default=20.0, metadata=_ADDRESS_RATE)
+    addressBurst: int = field(default=200, metadata=_ADDRESS_BURST)
+    addressTable: int = field(default=65536, metadata=_ADDRESS_TABLE)
+    unlimited: tuple[str, ...] = field(default=_LOOPBACK, metadata=_UNLIMITED)
     nodelay: bool = field(
         default=True,
         metadata=about(Flag(), "Whether small answers leave at once (TCP_NODELAY)."),
@@ -199,6 +277,18 @@ class Gate:
         default=128,
         metadata=about(WholeNumber(1), "How many requests of a login may run at once.", "requests"),
     )
+    requestRate: float = field(
+        default=0.0,
+        metadata=about(
+            Rate("as often as it likes"),
+            "How often a login may ask in the long run; past it, its requests wait.",
+            "requests a second",
+        ),
+    )
+    requestBurst: int = field(
+        default=256,
+        metadata=about(WholeNumber(1), "How often a login may ask before that holds.", "requests"),
+    )
     stallTimeout: float = field(
         default=30.0,
         metadata=about(
@@ -230,3 +320,24 @@ class Gate:
         ),
     )
     login: GateLogin | None = None
+
+
+@frozen(kw_only=True)
+class Ops:
+    """What runs beside a server for those who watch it: the section C{[ops]}."""
+
+    listen: tuple[str, ...] = field(
+        default=("tcp:{port}:interface=127.0.0.1",),
+        metadata=about(_LISTEN, "Where /metrics, /healthz and /readyz are served."),
+    )
+    port: int = field(
+        default=8003,
+        metadata=about(
+            Port(),
+            "What {port} stands for; for process K of a gate of several, K more.",
+        ),
+    )
+    maxclient: int = field(
+        default=64,
+        metadata=about(_CONNECTIONS, "How many may be connected at once.", "connections"),
+    )

@@ -1,5 +1,5 @@
 """
-C{twistd msgserver}: the command line, and the one place where everything is put together.
+C{twistd msgserver}: the one place where everything is put together.
 
 No reactor is imported before it is needed: which one there is, twistd decides first.
 """
@@ -7,103 +7,38 @@ No reactor is imported before it is needed: which one there is, twistd decides f
 from __future__ import annotations
 
 import os
-import re
-from typing import Any, NoReturn
+from collections.abc import Sequence
+from typing import Any
 
-import twisted
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from twisted.application.service import MultiService, Service
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.logger import Logger
-from twisted.python import usage
 
-import msgserver
 from msgserver.cluster import ILoginDirectory
 from msgserver.collector import settle
-from msgserver.compiled import howSessionsRun
-from msgserver.config import Control, Gate, GateLogin, Login, exampleConfig
-from msgserver.configfile import Link, Part, Parts, loadConfig
-from msgserver.errors import ConfigErrors
+from msgserver.config import Control, Gate, GateLogin, Login
+from msgserver.configfile import Link, Part, Parts
+from msgserver.endpointstrings import isOverheard, isProxied
 from msgserver.interfaces import ILoginHandler, IMsgHandler
 from msgserver.listening import ListenService, provideFiles
 from msgserver.loginprotocol import LoginFactory, LoginLimits
 from msgserver.loginservice import LoginService
 from msgserver.msgprotocol import GateLimits, MsgFactory
 from msgserver.msgservice import LifeLimits, MsgService
+from msgserver.options import Options
 from msgserver.readset import ReadSet, hasReadSets
 from msgserver.remote.door import OPERATOR, ControlFactory, ControlLinks, Keys, identityOf
 from msgserver.remote.gates import ControlRealm
 from msgserver.remote.link import LinkTimes
 from msgserver.remote.servers import GateKey, LoginServers
+from msgserver.sections import SUITES
 from msgserver.sessions import SessionLimits
 from msgserver.wire.classic import ClassicSuite
+from msgserver.wire.login import Suite
+from msgserver.wire.modern import ModernSuite
 
-_SUITES = {suite.name: suite for suite in (ClassicSuite(),)}
-
-
-def _processOf(text: str) -> int:
-    if not re.fullmatch("[1-9][0-9]{0,8}", text):
-        raise SystemExit(f"--process: must be a whole number, 1 or more, not {text!r}")
-    return int(text)
-
-
-class Options(usage.Options):
-    """
-    The command line.
-
-    @ivar parts: what the config file makes; set once the command line is read.
-    """
-
-    synopsis = "[options]"
-    longdesc = "Runs a login server, a message gate, or both, as a config file says."
-    optParameters = [
-        ["config", "c", None, "The config file."],
-        [
-            "process",
-            None,
-            0,
-            "Be this process of the gate alone, from 1: see processes.",
-            _processOf,
-        ],
-    ]
-    optFlags = [
-        ["supervised", None, "Stop when standard input ends: whoever started this is gone."],
-        ["check", None, "Check the config file, and everything it names, and exit."],
-        ["print-config", None, "Print a config file with every key at its default, and exit."],
-    ]
-    parts: Parts
-
-    def opt_version(self) -> NoReturn:
-        """Print the version, and how sessions run, and exit."""
-        print(
-            f"msgserver {msgserver.__version__}, Twisted {twisted.__version__}, {howSessionsRun()}"
-        )
-        raise SystemExit(0)
-
-    def postOptions(self) -> None:
-        """
-        Read the config file.
-
-        @raise SystemExit: that was all there was to do, or there are mistakes. A UsageError
-            would bury them under a page on how to use twistd.
-        """
-        if self["print-config"]:
-            print(exampleConfig(), end="")
-            raise SystemExit(0)
-        file = self["config"]
-        if file is None:
-            raise SystemExit(
-                "no config file: type 'twistd -n msgserver --config FILE',"
-                " or 'twistd msgserver --print-config' to see what can be in one"
-            )
-        from twisted.internet import reactor
-
-        try:
-            self.parts = loadConfig(file, reactor, self["process"])
-        except ConfigErrors as errors:
-            raise SystemExit(str(errors)) from None
-        if self["check"]:
-            print(f"{file}: ok")
-            raise SystemExit(0)
+__all__ = ["Options", "assemble", "makeService"]
 
 
 def makeService(options: Options) -> MultiService:
@@ -167,13 +102,16 @@ def assemble(parts: Parts, reactor: Any, file: str = "") -> MultiService:
         logins = _makeLogin(parts.login, reactor)
         directory = logins
         services.append(logins)
-        ports.append(_makeLoginPorts(parts.login, logins, reactor))
+        ports.append(_makeLoginPorts(parts.login, parts.identity, logins, reactor))
         if parts.control is not None:
             factory = _makeControl(parts.control, parts.login, logins, reactor)
             services.append(ControlLinks(factory))
             ports.append(
                 ListenService(
-                    "login.control", parts.control.endpoints, factory, hasTLS=parts.control.hasTLS
+                    "login.control",
+                    parts.control.endpoints,
+                    lambda text: factory,
+                    hasTLS=parts.control.hasTLS,
                 )
             )
     if _hasProcesses(parts.gate):
@@ -198,16 +136,34 @@ def _makeLogin(part: Part[Login, ILoginHandler], reactor: Any) -> LoginService:
 
 
 def _makeLoginPorts(
-    part: Part[Login, ILoginHandler], logins: LoginService, reactor: Any
+    part: Part[Login, ILoginHandler],
+    identity: Ed25519PrivateKey | None,
+    logins: LoginService,
+    reactor: Any,
 ) -> ListenService:
     settings = part.settings
+    suites: dict[str, Suite] = {
+        "modern": ModernSuite(signingKey=identity),
+        "classic": ClassicSuite(),
+    }
     factory = LoginFactory(
         logins,
         reactor,
-        [_SUITES[name] for name in settings.suites],
+        suites.values(),
         LoginLimits(maxclient=settings.maxclient, timeout=settings.loginTimeout),
     )
-    return ListenService("login", part.endpoints, factory, isWeak="classic" in settings.suites)
+
+    def factoryOf(text: str) -> LoginFactory:
+        chosen = [suites[name] for name in _suitesOf(settings, text)]
+        return factory.at(isProxied=isProxied(text), suites=chosen)
+
+    isWeak = "classic" in settings.suites
+    return ListenService("login", part.endpoints, factoryOf, isWeak=isWeak)
+
+
+def _suitesOf(settings: Login, text: str) -> Sequence[str]:
+    """Name the suites that an endpoint takes: unless told, those that are safe there (L2)."""
+    return settings.suites or (SUITES[:1] if isOverheard(text) else SUITES)
 
 
 def _makeControl(
@@ -292,4 +248,4 @@ def _makeGatePorts(part: Part[Gate, IMsgHandler], gate: MsgService, reactor: Any
         isDirect=settings.directSend,
         readSet=ReadSet(reactor) if settings.batchReads and hasReadSets(reactor) else None,
     )
-    return ListenService("gate", part.endpoints, factory)
+    return ListenService("gate", part.endpoints, lambda text: factory)

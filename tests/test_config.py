@@ -19,6 +19,7 @@ from msgserver.config import (
     GateLogin,
     Login,
     Operator,
+    Ops,
     exampleConfig,
     settings,
 )
@@ -88,9 +89,12 @@ class SettingsTests(SynchronousTestCase):
         self.assertEqual(gate.handshakeTimeout, 10)  # H3
         self.assertEqual((gate.expiredNumber, gate.cacheBytes), (128, 1024 * 1024))  # S7
         self.assertEqual((gate.sessions, gate.maxPacket), ("any", 65535))  # S7, B4
+        self.assertLess(login.maxStrangers, login.maxclient)
+        self.assertLess(gate.maxStrangers, gate.maxclient)
+        self.assertEqual(gate.requestRate, 0)
         self.assertLess(gate.kickTimeout, login.gateTimeout)
         self.assertLess(login.gateTimeout, login.loginTimeout)
-        for endpoint in login.listen + gate.listen + Control().listen:
+        for endpoint in login.listen + gate.listen + Control().listen + Ops().listen:
             self.assertIn("interface=127.0.0.1", endpoint)
 
     def test_noSecrets(self) -> None:

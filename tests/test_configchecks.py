@@ -236,3 +236,48 @@ class LinkTests(ProcessesTestCase):
             (told,) = self.mistakes(control, "")
             self.assertIn(mistake, told)
             self.assertNotIn("a-key", told)
+
+
+class OpsTests(ProcessesTestCase):
+    """Where the processes are watched: the section C{[ops]}."""
+
+    def test_each(self) -> None:
+        """The process that is started by hand has the port, and each other one its own."""
+        for process, port in [(0, 8003), (1, 8004), (4, 8007)]:
+            content = f"{LOGIN}[login.control]\n{GATES}{FOUR}{LINK}[ops]\n"
+            ops = self.loadFor(process, content).ops
+            assert ops is not None
+            listen = f"tcp:{port}:interface=127.0.0.1"
+            self.assertEqual([text for text, _ in ops.endpoints], [listen])
+
+    def test_same(self) -> None:
+        """Several processes cannot listen on the same; one may."""
+        ops = '[ops]\nlisten = ["tcp:8003", "tcp:{port}"]\n'
+        self.assertMistakes(
+            FOUR + LINK + ops,
+            ':11: ops.listen: "tcp:8003" is the same for several processes: write {port} where'
+            " they differ",
+        )
+        parts = self.load(GATE + ops)
+        assert parts.ops is not None
+        self.assertEqual(len(parts.ops.endpoints), 2)
+
+    def test_host(self) -> None:
+        """There is no host to be put in."""
+        self.assertMistakes(
+            GATE + '[ops]\nlisten = ["tcp:{port}:interface={host}"]\n',
+            ':5: ops.listen: "tcp:{port}:interface={host}" has a {host}, which stands for'
+            " nothing here",
+        )
+
+    def test_ports(self) -> None:
+        """There must be a port for each process."""
+        self.assertMistakes(
+            FOUR + LINK + "[ops]\nport = 65532\n",
+            ":11: ops.port: must be at most 65531, for 4 processes to have one each",
+        )
+        self.assertMistakes(
+            GATE + "[ops]\nport = 65536\n",
+            ":5: ops.port: must be a port, from 1 to 65535, not 65536",
+        )
+        self.load(GATE + "[ops]\nport = 65535\n")

@@ -14,7 +14,7 @@ from twisted.internet.testing import MemoryReactorClock
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
-from msgserver.config import Gate, Login, exampleConfig
+from msgserver.config import Gate, Login, Ops, exampleConfig
 from msgserver.configfile import Parts, loadConfig
 from msgserver.errors import ConfigErrors
 from msgserver.handlers import MsgHandler
@@ -78,6 +78,7 @@ class LoadTests(ConfigFileTestCase):
         self.assertIsInstance(parts.login.handler, LoginHandler)
         self.assertIsInstance(parts.gate.handler, EchoHandler)
         self.assertEqual((parts.control, parts.gateLogin), (None, None))
+        self.assertEqual((parts.ops, parts.identity), (None, None))
         for part in (parts.login, parts.gate):
             self.assertEqual(tuple(text for text, _ in part.endpoints), part.settings.listen)
 
@@ -86,6 +87,10 @@ class LoadTests(ConfigFileTestCase):
         parts = self.load(
             LOGIN + 'listen = ["tcp:1", "tcp:2"]\nmaxclient = 5\nlogin_timeout = 20\n'
             'gate_timeout = 7.5\nmultilogin = true\nsticky = true\nsuites = ["classic"]\n'
+            "max_strangers = 4\naddress_maxclient = 3\naddress_rate = 2\naddress_burst = 9\n"
+            'address_table = 2000\nunlimited = ["10.0.0.0/8", "fd00::1"]\nfree_failures = 8\n'
+            "address_free_failures = 9\nfailure_delay = 0.5\nlongest_failure_delay = 6\n"
+            "failure_memory = 70\n"
             "[login.handler_options]\npassword = 'x'\n"
             + GATE
             + 'listen = ["tcp:3"]\nadvertise = "a.example:3"\nmaxclient = 6\nnodelay = false\n'
@@ -93,8 +98,14 @@ class LoadTests(ConfigFileTestCase):
             'expired_number = 1\ncache_bytes = 65537\nsessions = "increasing"\n'
             "max_packet = 128\nhandshake_timeout = 1\nmax_running = 2\nstall_timeout = 3\n"
             "away_timeout = 0\nkick_timeout = 4\ndrain_timeout = 5\nhandler_options = {}\n"
-            "weight = 7\n"
+            "weight = 7\nmax_strangers = 4\naddress_maxclient = 3\naddress_rate = 2\n"
+            "address_burst = 9\naddress_table = 2000\nunlimited = []\nrequest_rate = 50\n"
+            "request_burst = 60\n"
+            '[ops]\nlisten = ["tcp:{port}"]\nport = 4\nmaxclient = 5\n'
         )
+        assert parts.ops is not None
+        self.assertEqual(parts.ops.settings, Ops(listen=("tcp:{port}",), port=4, maxclient=5))
+        self.assertEqual([text for text, _ in parts.ops.endpoints], ["tcp:4"])
         assert parts.login is not None and parts.gate is not None
         self.assertEqual(
             parts.login.settings,
@@ -107,6 +118,18 @@ class LoadTests(ConfigFileTestCase):
                 gateTimeout=7.5,
                 multilogin=True,
                 sticky=True,
+                suites=("classic",),
+                maxStrangers=4,
+                addressMaxclient=3,
+                addressRate=2.0,
+                addressBurst=9,
+                addressTable=2000,
+                unlimited=("10.0.0.0/8", "fd00::1"),
+                freeFailures=8,
+                addressFreeFailures=9,
+                failureDelay=0.5,
+                longestFailureDelay=6.0,
+                failureMemory=70.0,
             ),
         )
         self.assertIs(type(parts.login.settings.loginTimeout), float)
@@ -133,6 +156,14 @@ class LoadTests(ConfigFileTestCase):
                 awayTimeout=0.0,
                 kickTimeout=4.0,
                 drainTimeout=5.0,
+                maxStrangers=4,
+                addressMaxclient=3,
+                addressRate=2.0,
+                addressBurst=9,
+                addressTable=2000,
+                unlimited=(),
+                requestRate=50.0,
+                requestBurst=60,
             ),
         )
 
@@ -248,7 +279,7 @@ sessions = "many"
 drain_timeout = 0
 advertise = "here"
 """,
-            ":1: colour: is not known: there are login, gate, operator",
+            ":1: colour: is not known: there are login, gate, ops, operator",
             f":4: login.handler: there is no module nowhere, neither in {os.getcwd()} nor"
             " installed",
             ':5: login.listen: "tcp:x" is no endpoint: invalid literal for int() with base 10:'
@@ -275,10 +306,21 @@ advertise = "here"
             *(("expired_number", 0), ("expired_number", 65537), ("cache_bytes", 65536)),
             *(("max_packet", 127), ("max_packet", 65536), ("max_running", 0), ("maxclient", -1)),
             *(("handshake_timeout", "inf"), ("stall_timeout", 0), ("away_timeout", -1)),
+            *(("max_strangers", 0), ("address_maxclient", 0), ("address_rate", 0)),
+            *(("address_burst", 0), ("address_table", 1023), ("request_rate", -1)),
+            *(("request_burst", 0), ("unlimited", '["10.0.0.1/8"]'), ("unlimited", '["here"]')),
         ]:
             errors = self.assertRaises(ConfigErrors, self.load, f"{GATE}{key} = {wrong}")
             self.assertEqual([error.key for error in errors.errors], [f"gate.{key}"])
             self.assertEqual(errors.errors[0].line, 4)
+
+    def test_networks(self) -> None:
+        """What is no network is told, with what is wrong about it."""
+        self.assertMistakes(
+            GATE + 'unlimited = ["10.0.0.0/8", "10.0.0.1/8"]\n',
+            ":4: gate.unlimited: must be a list of strings, each an IP address or a network"
+            ' ("10.0.0.0/8", "fd00::/8"): 10.0.0.1/8 has host bits set',
+        )
 
     def test_sectionThatIsNone(self) -> None:
         """A section is a table; whatever is there instead is not told (L6)."""
@@ -298,7 +340,7 @@ advertise = "here"
         self.assertMistakes(
             "maxclient = 5\n" + GATE + "login_timeout = 5\n",
             ":1: maxclient: stands in the wrong place: it is a key of [login] and of"
-            " [login.control] and of [gate]",
+            " [login.control] and of [gate] and of [ops]",
             ":5: gate.login_timeout: stands in the wrong place: it is a key of [login]",
         )
 

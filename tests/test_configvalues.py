@@ -21,7 +21,10 @@ from msgserver.configvalues import (
     Keys,
     Kind,
     Name,
+    Networks,
     PemFile,
+    Port,
+    Rate,
     Seconds,
     Strings,
     Table,
@@ -33,6 +36,7 @@ KINDS: list[Kind] = [
     *(WholeNumber(1), WholeNumber(128, 65535), Seconds(), Seconds("never"), Flag(), Name()),
     *(DottedPath(), Choice(("a", "b")), Strings("things"), Strings("x", ("a", "b"))),
     *(Table(), Key(), Key("nobody"), Keys(), PemFile(), Address(), Addresses()),
+    *(Rate(), Rate("never"), Port(), Networks(), Strings("things", emptyMeans="none")),
 ]
 
 
@@ -71,6 +75,32 @@ class KindTests(SynchronousTestCase):
         self.assertEqual(Seconds("never").read(0), 0.0)
         self.assertRefuses(Seconds("never"), -1, False, float("nan"))
         self.assertIn("0: never", str(Seconds("never")))
+
+    def test_rate(self) -> None:
+        """A number of times a second, whole or not; 0 where that means something."""
+        self.assertReads(Rate(), 0.001, 2.5, 1_000_000.0)
+        self.assertEqual((Rate().read(3), type(Rate().read(3))), (3.0, float))
+        self.assertRefuses(Rate(), 0, -1, 1_000_001, float("inf"), float("nan"), "3", True, None)
+        self.assertReads(Rate("never"), 0.0, 1.5)
+        self.assertRefuses(Rate("never"), -1, False, float("nan"))
+        self.assertIn("0: never", str(Rate("never")))
+
+    def test_port(self) -> None:
+        """A port that can be listened on by its number."""
+        self.assertReads(Port(), 1, 65535)
+        self.assertRefuses(Port(), 0, -1, 65536, 80.0, "80", True)
+
+    def test_networks(self) -> None:
+        """Addresses and networks, of both kinds of IP, or none."""
+        self.assertEqual(Networks().read([]), ())
+        networks = ["10.0.0.0/8", "127.0.0.1", "fd00::/8", "::1"]
+        self.assertEqual(Networks().read(networks), tuple(networks))
+        self.assertRefuses(Networks(), "10.0.0.0/8", [1], ["10.0.0.1/8"], ["a.example"], None)
+
+    def test_emptyStrings(self) -> None:
+        """A list may be empty where that means something."""
+        self.assertEqual(Strings("things", emptyMeans="none").read([]), ())
+        self.assertRefuses(Strings("things"), [])
 
     def test_flag(self) -> None:
         """Only true and false."""

@@ -13,7 +13,14 @@ from twisted.internet.protocol import Factory
 from twisted.internet.testing import MemoryReactor
 from twisted.trial.unittest import SynchronousTestCase
 
-from msgserver.endpointstrings import clientStringOf, exposureOf, hasTLS
+from msgserver.endpointstrings import (
+    clientStringOf,
+    exposureOf,
+    hasTLS,
+    isOverheard,
+    isProxied,
+    parseEndpoint,
+)
 
 _KINDS = ("tcp", "tcp6", "unix", "haproxy:tcp", r"t\cp", "port=1:tcp")
 _ARGUMENTS = (
@@ -37,6 +44,98 @@ class HasTLSTests(SynchronousTestCase):
     def test_keywordFirst(self) -> None:
         """As Twisted has it, the kind is the first that is no keyword."""
         self.assertTrue(hasTLS("path=/x:tls:port=1"))
+
+
+class IsProxiedTests(SynchronousTestCase):
+    """L{isProxied}"""
+
+    def test_kinds(self) -> None:
+        """It is told by the kind, in whichever case; a name is none."""
+        for text in (
+            "haproxy:tcp:1",
+            "HAProxy:tls:/x:1",
+            "port=1:haproxy:tcp",
+            r"h\aproxy:unix:/x",
+        ):
+            self.assertTrue(isProxied(text), text)
+        for text in ("tcp:1", "haproxy", "unix:haproxy", "tcp:haproxy:1", "tls:haproxy:1", ""):
+            self.assertFalse(isProxied(text), text)
+
+
+class IsOverheardTests(SynchronousTestCase):
+    """L{isOverheard}"""
+
+    def test_safe(self) -> None:
+        """Nobody overhears TLS, by whichever way it comes, nor what stays on this machine."""
+        for text in (
+            *("tls:/x:1", "ssl:1", "haproxy:tls:/x:1", "haproxy:ssl:1", "TLS:/x"),
+            *("tcp:1:interface=127.0.0.1", "tcp:1:127.0.0.1", r"tcp6:1:interface=\:\:1"),
+            *("unix:/run/x", "unix:/run/x:mode=666", "unix:address=/run/x"),
+        ):
+            self.assertFalse(isOverheard(text), text)
+
+    def test_unsafe(self) -> None:
+        """Others may overhear what goes through any other address."""
+        for text in (
+            *("tcp:8001", "tcp6:8001", "tcp:8001:interface=", "tcp:8001:interface=0.0.0.0"),
+            *("tcp:8001:interface=10.0.0.1", r"tcp6:8001:interface=\:\:", "tcp:1:backlog=50"),
+        ):
+            self.assertTrue(isOverheard(text), text)
+
+    def test_unknown(self) -> None:
+        """Where it is not known, they may."""
+        for text in ("systemd:domain=INET:index=0", "tcp:1:interface=localhost", "stdio:", "", "x"):
+            self.assertTrue(isOverheard(text), text)
+
+    def test_proxy(self) -> None:
+        """What a proxy sends has come to it by whichever way, though none is as safe."""
+        for text in (
+            *("haproxy:tcp:1", "haproxy:tcp:1:interface=127.0.0.1", "haproxy:unix:/x:mode=600"),
+        ):
+            self.assertTrue(isOverheard(text), text)
+
+    @given(st.sampled_from(_KINDS), st.lists(st.sampled_from(_ARGUMENTS), min_size=1, max_size=4))
+    @settings(max_examples=500, deadline=None)
+    def test_asTwistedHasIt(self, kind: str, arguments: list[str]) -> None:
+        """What is said to be safe is so as Twisted reads it, however it is spelt."""
+        text = ":".join([kind, *arguments])
+        reactor = MemoryReactor()
+        try:
+            endpoint = serverFromString(reactor, text)
+        except Exception:
+            return  # It is told as no endpoint, before anybody asks.
+        if isOverheard(text):
+            return
+        self.assertNotIn("haproxy", text)
+        endpoint.listen(Factory())
+        for *_, host in reactor.tcpServers:
+            self.assertTrue(ip_address(host).is_loopback, text)
+
+
+class BehindTests(SynchronousTestCase):
+    """L{Endpoint.behind}"""
+
+    def test_strings(self) -> None:
+        """It says what stands behind the proxy, as it would be said without one."""
+        for text, behind in (
+            ("haproxy:tcp:1", "tcp:1"),
+            ("haproxy:tcp:1:interface=127.0.0.1:backlog=5", "tcp:1:interface=127.0.0.1:backlog=5"),
+            (r"haproxy:interface=\:\:1:tcp6:1", r"tcp6:1:interface=\:\:1"),
+            (r"haproxy:unix:/a\:b\\c", r"unix:/a\:b\\c"),
+            (r"haproxy:unix:a\=b:mode=6\=6", r"unix:a\=b:mode=6\=6"),
+            ("haproxy:haproxy:tcp:1", "haproxy:tcp:1"),
+            ("haproxy:", ""),
+        ):
+            self.assertEqual(parseEndpoint(text).behind, behind)
+
+    @given(st.lists(st.text(alphabet="a=:\\1", max_size=6), max_size=4))
+    @settings(max_examples=500, deadline=None)
+    def test_sameArguments(self, parts: list[str]) -> None:
+        """Whatever is in it, it is read as it was."""
+        text = ":".join(["haproxy", "x", *parts])
+        before = parseEndpoint(text)
+        after = parseEndpoint(f"haproxy:{before.behind}")
+        self.assertEqual(after, before)
 
 
 class ExposureTests(SynchronousTestCase):

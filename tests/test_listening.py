@@ -95,9 +95,13 @@ class ListenServiceTests(LoggingTestCase):
     """L{ListenService}"""
 
     def setUp(self) -> None:
-        """Make a factory."""
+        """Make no factory yet."""
         super().setUp()
-        self.factory = Factory()
+        self.factories: dict[str, Factory] = {}
+
+    def factoryOf(self, text: str) -> Factory:
+        """Give the factory of an endpoint."""
+        return self.factories.setdefault(text, Factory())
 
     def service(
         self, *endpoints: tuple[str, IAddress | Failure], isWeak: bool = False
@@ -114,14 +118,14 @@ class ListenServiceTests(LoggingTestCase):
                 endpoint = Endpoint(succeed(self.ports[-1]))
             self.endpoints.append(endpoint)
             made.append((text, endpoint))
-        return ListenService("gate", made, self.factory, isWeak)
+        return ListenService("gate", made, self.factoryOf, isWeak)
 
-    def test_oneFactory(self) -> None:
-        """B1: all endpoints share a factory, which so counts the connections of all."""
+    def test_factories(self) -> None:
+        """Each endpoint has the factory that its string asks for."""
         self.service(("tcp:1", tcp()), ("tcp:2", tcp())).startService()
         self.assertEqual(
             [each for endpoint in self.endpoints for each in endpoint.factories],
-            [self.factory, self.factory],
+            [self.factories["tcp:1"], self.factories["tcp:2"]],
         )
 
     def test_once(self) -> None:
@@ -188,7 +192,7 @@ class ListenServiceTests(LoggingTestCase):
         """TLS that is around all of them is told, though no string says so."""
         port = Port(tcp("0.0.0.0", 1))
         endpoints = [("tcp:1", Endpoint(succeed(port)))]
-        service = ListenService("gate", endpoints, self.factory, isWeak=True, hasTLS=True)
+        service = ListenService("gate", endpoints, self.factoryOf, isWeak=True, hasTLS=True)
         service.startService()
         self.assertEqual(self.logged, ["info gate: listening on 0.0.0.0:1 with TLS"])
 
@@ -223,7 +227,7 @@ class ListenServiceTests(LoggingTestCase):
     def test_late(self) -> None:
         """An endpoint that takes its time is told of when it listens, and closed with all."""
         answer: Deferred[IListeningPort] = Deferred()
-        service = ListenService("gate", [("onion:1", Endpoint(answer))], self.factory)
+        service = ListenService("gate", [("onion:1", Endpoint(answer))], self.factoryOf)
         service.startService()
         self.assertEqual(self.logged, [])
         port = Port(tcp(port=1))
@@ -235,7 +239,7 @@ class ListenServiceTests(LoggingTestCase):
     def test_lateAndInUse(self) -> None:
         """Where it fails then, that is logged as any error that nobody has handled."""
         answer: Deferred[IListeningPort] = Deferred()
-        service = ListenService("gate", [("onion:1", Endpoint(answer))], self.factory)
+        service = ListenService("gate", [("onion:1", Endpoint(answer))], self.factoryOf)
         service.startService()
         answer.errback(denied("Address already in use"))
         del service, answer

@@ -10,6 +10,7 @@ import shutil
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 from twisted.application.service import MultiService, Service
 from twisted.internet.defer import Deferred
@@ -363,11 +364,11 @@ class AssembleTests(AssembleTestCase):
         self.assertEqual(len(self.reactor.tcpServers), 1)
 
     def test_ports(self) -> None:
-        """B1: every endpoint of a section is listened on, with one factory."""
+        """B1: every endpoint of a section is listened on, with limits that hold for all."""
         parts = self.load(f'{LOGIN}listen = ["tcp:1", "tcp:2"]\n{GATE}listen = ["tcp:3", "tcp:4"]')
         tap.assemble(parts, self.reactor).startService()
-        servers = {port: factory for port, factory, *_ in self.reactor.tcpServers}
+        servers: dict[int, Any] = {port: each for port, each, *_ in self.reactor.tcpServers}
         self.assertEqual(sorted(servers), [1, 2, 3, 4])
-        self.assertIs(servers[1], servers[2])
-        self.assertIs(servers[3], servers[4])
-        self.assertIsNot(servers[1], servers[3])
+        for one, other in ((1, 2), (3, 4)):
+            self.assertIs(servers[one].limits, servers[other].limits)
+        self.assertIsNot(servers[1].limits, servers[3].limits)

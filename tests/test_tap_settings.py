@@ -7,6 +7,7 @@ from __future__ import annotations
 from typing import Any
 
 from attrs import evolve
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from twisted.application.service import Service
 
 from msgserver import processes, tap
@@ -70,12 +71,11 @@ class SettingsTests(AssembleTestCase):
         handler, *others = calls["LoginService"]
         self.assertIsInstance(handler, PasswordLoginHandler)
         self.assertEqual(others, [self.reactor, True, 7.0, True])
-        _, clock, suites, limits = calls["LoginFactory"]
+        _, clock, _, limits = calls["LoginFactory"]
         self.assertIs(clock, self.reactor)
-        self.assertEqual([suite.name for suite in suites], ["classic"])
         self.assertEqual(limits, LoginLimits(maxclient=5, timeout=20.0))
         section, endpoints, _, isWeak = calls["ListenService"]
-        self.assertEqual((section, isWeak), ("login", True))
+        self.assertEqual((section, isWeak), ("login", False))
         self.assertEqual([text for text, _ in endpoints], ["tcp:1"])
 
     def test_gateSettings(self) -> None:
@@ -233,12 +233,45 @@ class SettingsTests(AssembleTestCase):
         self.assertEqual(others, [self.reactor, "/a/file", 3])
         self.assertEqual(stopTime, 2 * 100 + 3 + 1000 + 5)
 
+    def suites(self, keys: str, *listen: str) -> list[list[str]]:
+        """Give the names of the suites that each endpoint takes."""
+        parts = self.load(f"{LOGIN}{keys}\n")
+        assert parts.login is not None
+        endpoints: Any = [(text, None) for text in listen]
+        calls = self.record("ListenService")
+        tap.assemble(evolve(parts, login=evolve(parts.login, endpoints=endpoints)), self.reactor)
+        section, _, factoryOf, self.isWeak = calls["ListenService"]
+        made = [factoryOf(text).buildProtocol(None) for text in listen]
+        # By the sizes of their keys.
+        names = {32: "modern", 8: "classic"}
+        return [[names[size] for size in each._conversation._suites] for each in made]
+
     def test_suites(self) -> None:
-        """L2, L3: there is a suite for each name that a config may say."""
-        calls = self.record("LoginFactory")
+        """L2: classic logins are for where nobody can overhear them, on each listener by itself."""
+        exposed = ("tcp:1", "tcp6:1", "tcp:1:interface=10.0.0.7", "haproxy:tcp:1:interface=::1")
+        safe = ("tcp:1:interface=127.0.0.1", "tls:path:port=1", "ssl:1", "unix:/x")
+        for keys in ("", "suites = []"):
+            found = self.suites(keys, *exposed, *safe)
+            self.assertEqual(found, [["modern"]] * 4 + [["modern", "classic"]] * 4)
+            self.assertFalse(self.isWeak)
+
+    def test_suitesNamed(self) -> None:
+        """L2, L3: what is named holds everywhere; and classic is warned of."""
+        for names, isWeak in [(["modern"], False), (["classic"], True)]:
+            self.assertEqual(self.suites(f"suites = {names}", "tcp:1", "unix:/x"), [names] * 2)
+            self.assertIs(self.isWeak, isWeak)
+        both = self.suites('suites = ["classic", "modern"]', "tcp:1")
+        self.assertEqual(both, [["classic", "modern"]])
+        self.assertTrue(self.isWeak)
         for setting in settings():
             if setting.key == "suites":
                 assert isinstance(setting.kind, Strings)
-                names = list(setting.kind.choices)
-        tap.assemble(self.load(f"{LOGIN}suites = {names}"), self.reactor)
-        self.assertEqual([suite.name for suite in calls["LoginFactory"][2]], names)
+                self.assertEqual(setting.kind.choices, ("modern", "classic"))
+
+    def test_identity(self) -> None:
+        """L3: the server proves that it has the key that the config names."""
+        parts = self.load(LOGIN)
+        calls = self.record("ModernSuite", "LoginFactory")
+        key = Ed25519PrivateKey.generate()
+        tap.assemble(evolve(parts, identity=key), self.reactor)
+        self.assertEqual(calls["ModernSuite"], (key,))

@@ -172,6 +172,14 @@ class ClassicKeys:
         """
         return decrypt(self.secret, sealed)
 
+    def vouchForSubid(self, subid: bytes) -> bytes:
+        """Nothing vouches for what the server says."""
+        return b""
+
+    def vouch(self, text: bytes) -> bytes:
+        """Nothing vouches for what the server says."""
+        return b""
+
 
 class ClassicSuite:
     """The classic suite as L{msgserver.wire.login} uses it."""
@@ -179,6 +187,7 @@ class ClassicSuite:
     name = "classic"
     keySize = SIZE
     secretSize = SIZE
+    vouches = False
 
     def makeKeys(self, randomBytes: Callable[[int], bytes]) -> tuple[bytes, bytes]:
         """
@@ -192,15 +201,29 @@ class ClassicSuite:
             if isAcceptable(public):
                 return private, public
 
-    def agree(self, private: bytes, theirs: bytes, challenge: bytes) -> ClassicKeys:
+    def answer(
+        self, challenge: bytes, theirs: bytes, randomBytes: Callable[[int], bytes]
+    ) -> tuple[bytes, ClassicKeys]:
         """
-        Compute what both ends share.
+        Answer a client's public key.
 
+        @return: what the client is sent, and what both share.
         @raise ValueError: C{theirs} is a key that leaves no secret (L2).
         """
-        if not isAcceptable(theirs):
+        private, public = self.makeKeys(randomBytes)
+        return public, self.agree(private, public, challenge, theirs)
+
+    def agree(self, private: bytes, public: bytes, challenge: bytes, answer: bytes) -> ClassicKeys:
+        """
+        Compute what both ends share, from the other's public key.
+
+        @raise ValueError: it is none, or leaves no secret (L2).
+        """
+        if len(answer) != SIZE:
+            raise ValueError(f"a public key of {len(answer)} bytes")
+        if not isAcceptable(answer):
             raise ValueError("a public key that leaves no secret")
-        secret = sharedSecret(private, theirs)
+        secret = sharedSecret(private, answer)
         return ClassicKeys(secret, hmac64(challenge, secret))
 
     def handshakeMac(self, text: bytes, secret: bytes) -> bytes:

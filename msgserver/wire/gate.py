@@ -8,6 +8,7 @@ bytes go to L{msgserver.sessions}, the hot path, as they come.
 from __future__ import annotations
 
 from enum import Enum, auto
+from typing import Protocol
 
 from attrs import frozen
 
@@ -30,12 +31,29 @@ from msgserver.wire.framing import (
     PacketReader,
     packet,
 )
+from msgserver.wire.modern import ModernSuite
 from msgserver.wire.naming import Handshake, User, encode64, handshakeText, parseHandshake
 
 FAILED, ANSWERED = b"\x00", b"\x01"
 """The flag of a response: the handler failed, or answered (S)."""
 
-_SUITES = {suite.secretSize: suite for suite in (ClassicSuite(),)}
+
+class _Suite(Protocol):
+    """What a suite does for a handshake; the length of the secret tells which it is."""
+
+    @property
+    def secretSize(self) -> int:
+        """The bytes of a secret."""
+
+    def handshakeMac(self, text: bytes, secret: bytes) -> bytes:
+        """Compute the mac of a text."""
+
+    def isHandshakeMac(self, mac: bytes, text: bytes, secret: bytes) -> bool:
+        """Say in constant time whether C{mac} is the one of C{text}."""
+
+
+_ALL: tuple[_Suite, ...] = (ClassicSuite(), ModernSuite())
+_SUITES = {suite.secretSize: suite for suite in _ALL}
 
 
 def handshakeMac(text: bytes, secret: bytes) -> bytes:
@@ -65,7 +83,7 @@ def checkSecret(secret: bytes) -> None:
     _suiteOf(secret)
 
 
-def _suiteOf(secret: bytes) -> ClassicSuite:
+def _suiteOf(secret: bytes) -> _Suite:
     try:
         return _SUITES[len(secret)]
     except KeyError:

@@ -16,6 +16,7 @@ from attrs import field, frozen
 
 from msgserver.errors import (
     Forbidden,
+    InvalidState,
     LoginStatus,
     NotAcceptable,
     ProtocolError,
@@ -52,6 +53,12 @@ class Keys(Protocol):
     def unseal(self, sealed: bytes) -> bytes:
         """Decrypt the token; a ValueError where it was not sealed with these keys."""
 
+    def vouchForSubid(self, subid: bytes) -> bytes:
+        """Make the mac that stands behind the subid; empty where none does."""
+
+    def vouch(self, text: bytes) -> bytes:
+        """Make the mac that stands behind another line of the server's; empty where none does."""
+
 
 class Suite(Protocol):
     """A set of algorithms; the length of its public keys picks it (L)."""
@@ -64,11 +71,23 @@ class Suite(Protocol):
     def keySize(self) -> int:
         """The bytes of a public key."""
 
-    def makeKeys(self, randomBytes: RandomBytes) -> tuple[bytes, bytes]:
-        """Make a private and its public key."""
+    @property
+    def vouches(self) -> bool:
+        """A mac stands behind what the server says once the keys are exchanged."""
 
-    def agree(self, private: bytes, theirs: bytes, challenge: bytes) -> Keys:
-        """Compute what both share; a ValueError where C{theirs} is unacceptable."""
+    def makeKeys(self, randomBytes: RandomBytes) -> tuple[bytes, bytes]:
+        """Make a client's private and public key."""
+
+    def answer(
+        self, challenge: bytes, theirs: bytes, randomBytes: RandomBytes
+    ) -> tuple[bytes, Keys]:
+        """
+        Answer a client's public key: with what it is sent, and what both share. A ValueError
+        where the key is unacceptable.
+        """
+
+    def agree(self, private: bytes, public: bytes, challenge: bytes, answer: bytes) -> Keys:
+        """Compute what both share from that answer; a ValueError where it is unacceptable."""
 
 
 @frozen
@@ -94,6 +113,11 @@ class Admitted:
     address: str | None = None
 
 
+_REFUSALS: dict[bytes, type[Refused]] = {
+    refusal.status.value: refusal for refusal in (Unauthorized, Forbidden, NotAcceptable)
+}
+
+
 class _State(Enum):
     KEY = auto()
     PROOF = auto()
@@ -117,6 +141,14 @@ class LoginServer:
         self._outgoing = encode64(self._challenge) + b"\n"
         self._state = _State.KEY
         self._keys: Keys | None = None
+        self._isProved = False
+        # The client has what vouches for a line: it has sealed something with it.
+        self._isUnsealed = False
+
+    @property
+    def isProved(self) -> bool:
+        """The client has shown that it holds the secret, and so is no mere stranger."""
+        return self._isProved
 
     def feed(self, data: bytes) -> None:
         """Take what the client sent. What comes after its last line is of no interest."""
@@ -159,16 +191,17 @@ class LoginServer:
             suite = self._suites.get(len(line))
             if suite is None:
                 raise ValueError(f"no suite here has public keys of {len(line)} bytes")
-            private, public = suite.makeKeys(self._randomBytes)
-            self._keys = suite.agree(private, line, self._challenge)
-            self._outgoing += encode64(public) + b"\n"
+            answer, self._keys = suite.answer(self._challenge, line, self._randomBytes)
+            self._outgoing += encode64(answer) + b"\n"
             self._state = _State.PROOF
         elif self._state is _State.PROOF:
             if not compare_digest(line, self._keys.proof):
                 raise ValueError("not the proof of this secret")
+            self._isProved = True
             self._state = _State.TOKEN
         else:
             token = self._keys.unseal(line)
+            self._isUnsealed = True
             self._state = _State.VERDICT
             return TokenReceived(token, self._keys.secret)
         return None
@@ -178,20 +211,35 @@ class LoginServer:
         Tell the client that it is in, and where its gate is (L5). The conversation is over.
 
         @param address: C{host:port}, or None for the address that the client knows.
+        @raise InvalidState: the client has not sent a token, or the suite vouches for no empty
+            subid: what stands behind that is the client's own proof.
         """
-        self._end(b"%b %b" % (LoginStatus.OK.value, encode64(subid)))
+        keys = self._keys
+        if keys is None or not self._isUnsealed:
+            raise InvalidState("the client has not sent a token")
+        mac = keys.vouchForSubid(subid)
+        if mac and not subid:
+            raise InvalidState("the subid is empty")
+        self._say(b"%b %b" % (LoginStatus.OK.value, encode64(subid)), mac)
         if address is not None:
             # A line of its own: clients that know nothing of it have stopped reading.
-            self._outgoing += b"%b %b\n" % (ADDRESS_STATUS, encode64(address.encode()))
+            text = b"%b %b" % (ADDRESS_STATUS, encode64(address.encode()))
+            self._say(text, keys.vouch(text))
+        self._end()
 
     def refuse(self, refusal: Refused) -> None:
         """Tell the client no, in the refusal's own words. The conversation is over."""
-        self._end(refusal.status.value)
+        text = refusal.status.value
+        # Where no token was unsealed, the two ends may hold different keys.
+        self._say(text, self._keys.vouch(text) if self._keys and self._isUnsealed else b"")
+        self._end()
 
-    def _end(self, line: bytes) -> None:
+    def _say(self, text: bytes, mac: bytes) -> None:
+        self._outgoing += (b"%b %b\n" % (text, encode64(mac))) if mac else text + b"\n"
+
+    def _end(self) -> None:
         self._state = _State.CLOSED
         self._keys = None
-        self._outgoing += line + b"\n"
 
 
 class LoginClient:
@@ -279,35 +327,70 @@ class LoginClient:
                 self._challenge = raw
                 self._outgoing += encode64(self._public) + b"\n"
                 return
-            if self._keys is not None or len(raw) != self._suite.keySize:
-                raise ValueError("not a key")
-            keys = self._keys = self._suite.agree(self._private, raw, self._challenge)
+            if self._keys is not None:
+                raise ValueError("one line too many")
+            keys = self._suite.agree(self._private, self._public, self._challenge, raw)
+            self._keys = keys
         except ValueError as error:
             raise ProtocolError(f"not a login server of this suite: {error}") from None
         for part in (keys.proof, keys.seal(self._token)):
             self._outgoing += encode64(part) + b"\n"
 
     def _statusReceived(self, line: bytes) -> None:
-        code, _, text = line.partition(b" ")
+        text, mac = self._split(line)
+        code, _, argument = text.partition(b" ")
         if code == LoginStatus.OK.value:
-            if self._keys is None:
-                raise ProtocolError("admitted before the keys were exchanged")
-            try:
-                self._admitted = Admitted(decode64(text), self._keys.secret)
-            except ValueError as error:
-                raise ProtocolError(f"the subid is {error}") from None
+            self._admissionReceived(argument, mac)
             return
-        for refusal in (Unauthorized, Forbidden, NotAcceptable):
-            if line == refusal.status.value:
-                raise refusal(line.decode())
-        raise ProtocolError("a status that no login server gives")
+        refusal = _REFUSALS.get(text)
+        if refusal is None:
+            raise ProtocolError("a status that no login server gives")
+        if self._suite.vouches and (self._keys is None or not mac):
+            # Whoever is in the middle can say that. It must not end a client for good.
+            raise ProtocolError(
+                f"refused ({text.decode()}) by who did not prove to be the server: it may not"
+                f" take the suite {self._suite.name}"
+            )
+        self._check(mac, self._keys.vouch(text) if self._keys else b"")
+        raise refusal(text.decode())
+
+    def _admissionReceived(self, argument: bytes, mac: bytes) -> None:
+        if self._keys is None:
+            raise ProtocolError("admitted before the keys were exchanged")
+        try:
+            subid = decode64(argument)
+        except ValueError as error:
+            raise ProtocolError(f"the subid is {error}") from None
+        expected = self._keys.vouchForSubid(subid)
+        if expected and not subid:
+            # What would stand behind it is the proof that we have sent ourselves.
+            raise ProtocolError("the subid is empty")
+        self._check(mac, expected)
+        self._admitted = Admitted(subid, self._keys.secret)
+
+    def _split(self, line: bytes) -> tuple[bytes, bytes]:
+        """Take a line apart into what it says and the mac that stands behind that, if any."""
+        text, space, last = line.rpartition(b" ")
+        if not self._suite.vouches or line in _REFUSALS or not space:
+            return line, b""
+        try:
+            return text, decode64(last)
+        except ValueError as error:
+            raise ProtocolError(f"the mac of a line is {error}") from None
+
+    def _check(self, mac: bytes, expected: bytes) -> None:
+        if not compare_digest(mac, expected):
+            raise ProtocolError("what stands behind a line of the server does not fit it")
 
     def _readAddress(self, line: bytes) -> str | None:
-        code, _, text = line.partition(b" ")
+        assert self._keys is not None
+        text, mac = self._split(line)
+        self._check(mac, self._keys.vouch(text))
+        code, _, argument = text.partition(b" ")
         if code != ADDRESS_STATUS:
             return None
         try:
-            return decode64(text).decode()
+            return decode64(argument).decode()
         except ValueError as error:
             raise ProtocolError(f"the gate's address is {error}") from None
 

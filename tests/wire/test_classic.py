@@ -105,7 +105,10 @@ class KeyTests(SynchronousTestCase):
         """Nothing is agreed on with a key that leaves no secret."""
         suite = ClassicSuite()
         for number in (0, 1, PRIME - 1, PRIME, 2**64 - 1):
-            self.assertRaises(ValueError, suite.agree, KEY, littleEndian(number), bytes(8))
+            key = littleEndian(number)
+            self.assertRaises(ValueError, suite.agree, KEY, publicKey(KEY), bytes(8), key)
+            self.assertRaises(ValueError, suite.answer, bytes(8), key, lambda size: KEY)
+        self.assertRaises(ValueError, suite.agree, KEY, publicKey(KEY), bytes(8), bytes(9))
 
     def test_agree(self) -> None:
         """Both ends come to the recorded secret and proof."""
@@ -113,7 +116,7 @@ class KeyTests(SynchronousTestCase):
         challenge = bytes.fromhex("3ed8648261027442")
         client, server = (bytes.fromhex(k) for k in ("1122334455667701", "5e96acc95cb8480c"))
         for mine, theirs in ((client, server), (server, client)):
-            keys = suite.agree(mine, publicKey(theirs), challenge)
+            keys = suite.agree(mine, publicKey(mine), challenge, publicKey(theirs))
             self.assertEqual(keys.secret.hex(), "b9388be0af1ec90a")
             self.assertEqual(keys.proof.hex(), "ee4baf8b1dca9a2c")
 
@@ -162,7 +165,7 @@ class TokenTests(SynchronousTestCase):
 
     def test_keys(self) -> None:
         """The keys of a login seal and unseal under the secret, and show nothing (L6)."""
-        keys = ClassicSuite().agree(littleEndian(3), littleEndian(25), bytes(8))
+        keys = ClassicSuite().agree(littleEndian(3), b"", bytes(8), littleEndian(25))
         self.assertEqual(keys.secret, littleEndian(25**3))
         self.assertEqual(keys.seal(b"token"), encrypt(littleEndian(25**3), b"token"))
         self.assertEqual(keys.unseal(encrypt(littleEndian(25**3), b"token")), b"token")
