@@ -19,6 +19,7 @@ from msgserver.interfaces import (
     ILoginHandler,
     IMsgGate,
     IMsgHandler,
+    INamesUser,
     MaybeLater,
     User,
 )
@@ -63,7 +64,7 @@ class MsgHandler(ABC):
         return None
 
 
-@implementer(ILoginHandler)
+@implementer(ILoginHandler, INamesUser)
 class PasswordLoginHandler:
     """
     A table of users and their passwords, for examples and small installations.
@@ -92,6 +93,14 @@ class PasswordLoginHandler:
         self._users = {user.encode(): stored for user, stored in users.items()}
         self._servers = {server.encode() for server in servers}
         self._runInThread = runInThread
+
+    def uidOf(self, token: bytes) -> bytes | None:
+        """See L{INamesUser.uidOf}."""
+        match = _TOKEN.fullmatch(token)
+        try:
+            return None if match is None else decode64(match[1])
+        except ValueError:
+            return None
 
     async def authenticate(self, token: bytes) -> Account:
         """See L{ILoginHandler.authenticate}."""

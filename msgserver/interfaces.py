@@ -32,6 +32,7 @@ __all__ = [
     "IMsgConnections",
     "IMsgGate",
     "IMsgHandler",
+    "INamesUser",
     "MaybeLater",
     "User",
 ]
@@ -78,6 +79,21 @@ class ILoginHandler(Interface):
             agree on. It is never logged, and a handler must not log it either (L6).
         @raise Unauthorized: the token proves nothing. The client is told 401; so it is for
             anything else raised, which is logged as the handler's bug.
+        """
+
+
+class INamesUser(Interface):
+    """What a login handler may provide besides, so that guessing at one user's token is slow."""
+
+    def uidOf(token: bytes) -> bytes | None:
+        """
+        Tell whose login a token claims to be, before that is proved; at once.
+
+        Where too many of a uid's logins have failed, the next must wait, and L{authenticate}
+        is not asked. Without this, that holds for addresses alone.
+
+        @return: the uid that L{ILoginHandler.authenticate} would give; None where the token
+            claims none.
         """
 
 

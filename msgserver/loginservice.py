@@ -16,9 +16,22 @@ from msgserver.cluster import IGate, ILoginDirectory, LoginRecord, Registration
 from msgserver.directory import Directory, Member, Place
 from msgserver.errors import Forbidden, GateUnavailable, NotAcceptable, Refused, Unauthorized
 from msgserver.gatecalls import GateCalls
-from msgserver.interfaces import Account, Admission, ILoginHandler, ILogins
+from msgserver.interfaces import Account, Admission, ILoginHandler, ILogins, INamesUser
 from msgserver.later import asked
+from msgserver.limits import LoginFailures
 from msgserver.operations import Operations
+
+
+class _Undecided(Unauthorized):
+    """The client is told 401, but the token may be right: that is no failed login."""
+
+
+class _Left(Unauthorized):
+    """Nobody waits for the handler's answer any more, which nobody has learnt."""
+
+
+def _unknown(token: bytes) -> bytes | None:
+    return None
 
 
 @implementer(ILogins, ILoginDirectory)
@@ -29,6 +42,7 @@ class LoginService(Service):
     @param multilogin: a uid may have several logins at once; otherwise a new one kicks the
         earlier, and one that comes while another is under way is refused (L4).
     @param gateTimeout: seconds that a gate may take over a login or a kick.
+    @param failures: makes those wait whose logins fail too often; None: nobody.
     @param sticky: where several gates share a server name, a user who logs in again goes to
         the one of the login before, rather than to the one that is least full.
     @ivar operations: what it does for operators.
@@ -43,8 +57,11 @@ class LoginService(Service):
         multilogin: bool = False,
         gateTimeout: float = 5.0,
         sticky: bool = False,
+        failures: LoginFailures | None = None,
     ) -> None:
         self._handler = handler
+        self._uidOf = handler.uidOf if INamesUser.providedBy(handler) else _unknown
+        self._failures = failures
         self._clock = clock
         self._multilogin = multilogin
         self._sticky = sticky
@@ -74,23 +91,49 @@ class LoginService(Service):
             self._underWay.discard(uid)
 
     async def _authenticate(self, token: bytes, peer: str) -> Account:
+        if self._failures is None:
+            return await self._ask(token)
+        attempt = self._failures.begin(self._claimed(token), peer)
+        try:
+            account = await self._ask(token)
+            attempt.succeeded(account.uid)
+        except _Undecided:
+            attempt.dropped()
+            raise
+        except _Left:
+            raise
+        except Unauthorized:
+            attempt.failed()
+            raise
+        finally:
+            attempt.left()  # However it has ended, if not in any of these ways.
+        return account
+
+    def _claimed(self, token: bytes) -> bytes | None:
+        try:
+            uid = self._uidOf(token)
+        except Exception:
+            self.log.failure("uidOf failed")
+            return None
+        return uid if isinstance(uid, bytes) else None
+
+    async def _ask(self, token: bytes) -> Account:
         try:
             account = await asked(self._handler.authenticate, token)
-        except Unauthorized as refusal:
-            self.log.info("login refused: {peer}: {refusal}", peer=peer, refusal=refusal)
+        except Unauthorized:
             raise
         except CancelledError:
             # The client has gone, as clients do: nobody's bug.
-            raise Unauthorized("nobody waits for it any more") from None
+            raise _Left("nobody waits for it any more") from None
         except Exception as error:
             self.log.failure("authenticate failed")
-            raise Unauthorized("the login handler failed") from error
+            raise _Undecided("the login handler failed") from error
         match account:
             case Account(server=bytes(), uid=bytes()):
                 return account
         # Not what it is, which may be the token (L6).
         self.log.error("authenticate gave no Account of bytes, but {type}", type=type(account))
-        raise Unauthorized("the login handler gave no account")
+        raise _Undecided("the login handler gave no account")
 
     async def _admit(self, account: Account, secret: bytes, peer: str) -> Admission:
         uid, server = account.uid, account.server
@@ -116,6 +159,7 @@ class LoginService(Service):
                 raise Forbidden("a newer login has come in by another login server")
             self.log.info(
                 "{account} logged in at {gate} from {peer}",
+                event="login",
                 account=account,
                 gate=member.name,
                 peer=peer,
@@ -128,11 +172,8 @@ class LoginService(Service):
         candidates = self._directory.candidates(server, home, self._clock.seconds())
         if not candidates:
             if any(self._directory.group(server)):
-                refusal = Forbidden(f"no gate that is named {server!r} takes logins")
-            else:
-                refusal = Forbidden(f"no gate is named {server!r}")
-            self.log.info("login refused: {refusal}", refusal=refusal)
-            raise refusal
+                raise Forbidden(f"no gate that is named {server!r} takes logins")
+            raise Forbidden(f"no gate is named {server!r}")
         return candidates
 
     async def _logInAt(self, member: Member, account: Account, secret: bytes) -> LoginRecord | None:
@@ -143,13 +184,7 @@ class LoginService(Service):
             self.log.warn("{gate}: no login: {error}", gate=member.name, error=error)
             return None
         except Refused as refusal:
-            self.log.info(
-                "{account} is refused by {gate}: {refusal}",
-                account=account,
-                gate=member.name,
-                refusal=refusal,
-            )
-            raise Forbidden("the gate refused") from refusal
+            raise Forbidden(f"{member.name} refuses {account}: {refusal}") from refusal
 
     # ILoginDirectory
 
@@ -159,7 +194,7 @@ class LoginService(Service):
         """See L{ILoginDirectory.register}."""
         registration = describe()
         member, replaced = self._directory.add(gate, registration)
-        self.log.info("{gate} has registered", gate=member.name)
+        self.log.info("{gate} has registered", gate=member.name, event="gate_up")
         group = list(self._directory.group(registration.servername))
         if len(group) > 1 and any(each.address is None for each in group):
             self.log.warn(
@@ -176,7 +211,7 @@ class LoginService(Service):
         """See L{ILoginDirectory.unregister}."""
         member = self._directory.remove(gate)
         if member is not None:
-            self.log.info("{gate} is gone", gate=member.name)
+            self.log.info("{gate} is gone", gate=member.name, event="gate_down")
         return succeed(None)
 
     def draining(self, gate: IGate, isDraining: bool) -> Deferred[None]:

@@ -4,6 +4,8 @@ Gate connections: L{msgserver.wire.gate} and L{msgserver.sessions} on a transpor
 
 from __future__ import annotations
 
+from collections import Counter
+from copy import copy
 from typing import cast
 
 from attrs import frozen
@@ -24,12 +26,28 @@ from msgserver.deadlines import Deadlines
 from msgserver.directsend import Write, isPlainTCP, writerFor
 from msgserver.errors import ProtocolError, Refused
 from msgserver.interfaces import IMsgConnection, IMsgConnections
-from msgserver.limits import ConnectionLimits
+from msgserver.limits import (
+    LOOPBACK,
+    AddressLimits,
+    ConnectionLimits,
+    Networks,
+    RequestMeter,
+    RequestRate,
+    plainHost,
+)
 from msgserver.readset import ReadSet
 from msgserver.sessions import Connection
+from msgserver.strangerlog import StrangerLog
 from msgserver.wire.framing import MAX_PACKET
 from msgserver.wire.gate import GateServer
 from msgserver.wire.naming import Handshake
+
+
+_DEADLINE = "handshake_timeout"
+"""The config key of the time that a handshake may take."""
+
+_STALL = "stall_timeout"
+"""The config key of the time that answers may be left unread."""
 
 
 @frozen
@@ -43,6 +61,14 @@ class GateLimits:
         may take (B3).
     @ivar maxPacket: the longest packet, in bytes without its length (B4).
     @ivar nodelay: send answers at once rather than wait for more to send (TCP_NODELAY).
+    @ivar maxStrangers: connections at once that have not shaken hands.
+    @ivar addressMaxclient: connections at once of one address.
+    @ivar addressRate: connections a second of one address in the long run.
+    @ivar addressBurst: connections of one address before that holds.
+    @ivar addressTable: addresses that this is remembered for.
+    @ivar unlimited: the networks that no limit of an address holds for.
+    @ivar requestRate: requests a second of one login in the long run; 0: as many as it likes.
+    @ivar requestBurst: requests of one login before that holds.
     """
 
     maxclient: int = 1024
@@ -50,6 +76,14 @@ class GateLimits:
     stallTimeout: float = 30.0
     maxPacket: int = MAX_PACKET
     nodelay: bool = True
+    maxStrangers: int = 512
+    addressMaxclient: int = 256
+    addressRate: float = 20.0
+    addressBurst: int = 200
+    addressTable: int = 65536
+    unlimited: tuple[str, ...] = LOOPBACK
+    requestRate: float = 0.0
+    requestBurst: int = 256
 
 
 class _IStream(ITCPTransport, IConsumer, IPushProducer):
@@ -68,6 +102,10 @@ class MsgProtocol(Protocol):
     factory: MsgFactory
     transport: _IStream
 
+    # Not set for each connection, as it is memory.
+    _isJudged = False
+    _meter: RequestMeter | None = None
+
     def __init__(self, conversation: GateServer) -> None:
         self.peer: str | None = None
         self._conversation = conversation
@@ -80,27 +118,32 @@ class MsgProtocol(Protocol):
         self._write: Write = _discard
 
     def connectionMade(self) -> None:
-        """Wait for the handshake, unless there are too many connections."""
-        if not self.factory.limits.opened(self):
-            self.transport.abortConnection()
-        elif ITCPTransport.providedBy(self.transport):
+        """Wait for the handshake, unless the client may not be here."""
+        factory, peer = self.factory, self.transport.getPeer()
+        # Behind a PROXY header this is the proxy, which is all that is known before it.
+        self.peer = plainHost(peer)
+        isIn = factory.limits.opened(self, peer, isProxied=factory.isProxied)
+        if isIn and ITCPTransport.providedBy(self.transport):
             # A phone that vanishes says nothing; only the kernel's probes find out.
             self.transport.setTcpKeepAlive(True)
-            self.transport.setTcpNoDelay(self.factory.nodelay)
+            self.transport.setTcpNoDelay(factory.nodelay)
 
     def dataReceived(self, data: bytes) -> None:
         """Take in the handshake; once it is accepted, L{_serve} stands here instead."""
+        if self._isJudged or (self.factory.isProxied and not self._isWelcome()):
+            return
         try:
             self._conversation.feed(data)
             handshake = self._conversation.nextEvent()
             if handshake is not None:
                 self._handshakeReceived(handshake)
         except Refused as refusal:
-            self.factory.log.debug("{peer}: {refusal}", peer=self._address(), refusal=refusal)
-            self.transport.write(self._conversation.refuse(refusal))
-            self._close()
+            self._refused(refusal)
         except ProtocolError as error:
-            self.factory.log.debug("{peer}: {error}", peer=self._address(), error=error)
+            # There is one, and it is about packets.
+            self.factory.limits.hits["max_packet"] += 1
+            self._tellLimit("max_packet", str(error))
+            self._judge("malformed")
             self._close()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
@@ -108,6 +151,7 @@ class MsgProtocol(Protocol):
         self._isClosing = True
         self._discardInput()
         self._write = _discard
+        self._judge("lost")
         self.factory.limits.closed(self)
         self.factory.stalls.stop(self)
         if self._connection is not None:
@@ -115,10 +159,21 @@ class MsgProtocol(Protocol):
             # The two name each other: what does not go in circles is freed now.
             self._connection = None
 
-    def expired(self) -> None:
-        """Close at once: no handshake in time (H3), or answers that nobody reads (B3)."""
-        self.factory.log.debug("{peer}: out of time", peer=self._address())
+    def over(self, limit: str) -> None:
+        """
+        Close at once.
+
+        @param limit: the config key of the limit that the connection is over (B1, B3, H3).
+        """
+        self._tellLimit(limit, "closed")
+        self._judge("timeout" if limit == _DEADLINE else "limit")
+        self._discardInput()
         self.abort()
+
+    def stalled(self) -> None:
+        """Close at once: answers that nobody reads, or a close that takes too long (B3)."""
+        self.factory.limits.hits[_STALL] += 1
+        self.over(_STALL)
 
     def flush(self) -> None:
         """Send what is ready; go on with requests that waited (B2, B3)."""
@@ -162,23 +217,73 @@ class MsgProtocol(Protocol):
         self._isStalled = False
         self.factory.stalls.stop(self)
         self.flush()
+        if self._meter is not None:
+            self._serveMetered(b"")
         self._adjustReading()
 
     def stopProducing(self) -> None:
         """The connection is lost; L{connectionLost} says so too."""
 
+    def _isWelcome(self) -> bool:
+        """Find out who is there, as the proxy has said it, and whether he may be."""
+        peer = self.transport.getPeer()
+        self.peer = plainHost(peer)
+        return self.factory.limits.named(self, peer)
+
+    def _tellLimit(self, limit: str, what: str) -> None:
+        self.factory.strangers.info(
+            "{peer}: {what} ({which})", event="limit", which=limit, what=what, peer=self.peer
+        )
+
+    def _refused(self, refusal: Refused) -> None:
+        status = refusal.status.value[:3].decode()
+        self._judge(status)
+        self.factory.strangers.info(
+            "{peer}: handshake refused ({status}): {reason}",
+            event="handshake_refusal",
+            status=status,
+            reason=str(refusal),
+            peer=self.peer,
+        )
+        self.transport.write(self._conversation.refuse(refusal))
+        self._close()
+
+    def _judge(self, outcome: str) -> None:
+        """Count what has come of the handshake, once."""
+        if not self._isJudged:
+            self._isJudged = True
+            self.factory.handshakes[outcome] += 1
+
     def _handshakeReceived(self, handshake: Handshake) -> None:
-        self.peer = self._address()
         self._connection = self.factory.connections.connect(handshake, self)
         self.factory.limits.proved(self)
+        self._judge("200")
         accepted, behind = self._conversation.accept()
         del self._conversation  # Nothing more is fed: what it holds is memory of every connection.
         self._write = self.factory.attach(self.transport, self)
         # The hot path: from here on a batch is one call away from the transport.
         self.dataReceived = self._serve  # type: ignore[method-assign]  # on purpose, see above
+        rate = self.factory.rate
+        if rate is not None:
+            self.dataReceived = self._serveMetered  # type: ignore[method-assign]  # as above
+            self._meter = RequestMeter(rate, self._connection.login, self._turnCame)
+            behind = self._meter.take(behind)
         # In one piece: a transport that takes only a part of the first has no requests begun.
         self._write(accepted + self._connection.receive(behind))
         self._adjust(self._connection)
+
+    def _serveMetered(self, data: bytes) -> None:
+        """Serve no more than the login's rate allows; the rest waits, and no more is read."""
+        if self._meter is None or self._isClosing:
+            return  # What is replaced does not touch its login's rate either (H4).
+        due = self._meter.take(data)
+        if due:
+            self._serve(due)
+        self._adjustReading()
+
+    def _turnCame(self) -> None:
+        if not self._isStalled:  # If it is, that goes on with these as well.
+            self._serveMetered(b"")
 
     def _serve(self, data: bytes) -> None:
         connection = self._connection
@@ -204,6 +309,8 @@ class MsgProtocol(Protocol):
     def _adjustReading(self) -> None:
         connection = self._connection
         isWaiting = connection is not None and (connection.isFull or connection.hasMore)
+        if self._meter is not None:
+            isWaiting = isWaiting or self._meter.isWaiting
         shouldRead = not (self._isStalled or self._isPaused or isWaiting) or self._isClosing
         if shouldRead is not self._isReading:
             self._isReading = shouldRead
@@ -223,10 +330,9 @@ class MsgProtocol(Protocol):
 
     def _discardInput(self) -> None:
         self.dataReceived = _discard  # type: ignore[method-assign]  # H2: not looked at
-
-    def _address(self) -> str | None:
-        # Not before the first bytes: behind a PROXY header it is the proxy's until then.
-        return getattr(self.transport.getPeer(), "host", None)
+        if self._meter is not None:
+            self._meter.stop()
+            self._meter = None
 
 
 def _discard(data: bytes) -> None:
@@ -239,6 +345,10 @@ class MsgFactory(Factory["MsgProtocol"]):
 
     @param isDirect: answers are sent at once where the transport allows it; see L{writerFor}.
     @param readSet: where plain TCP connections are read; None: by the reactor, as others are.
+    @ivar isProxied: a proxy says whose each connection is, with its first bytes.
+    @ivar handshakes: how many connections there have been, by what has come of their handshakes:
+        the status that they were told, or C{timeout}, C{malformed}, C{lost} or C{limit}.
+    @ivar rate: how often a login may ask; None: as often as it likes.
     """
 
     noisy = False
@@ -257,13 +367,44 @@ class MsgFactory(Factory["MsgProtocol"]):
         self._isDirect = isDirect
         self._readSet = readSet
         self.nodelay = limits.nodelay
+        self.isProxied = False
+        self.handshakes: Counter[str] = Counter()
+        self.strangers = StrangerLog(self.log, clock)
         self.limits: ConnectionLimits[MsgProtocol] = ConnectionLimits(
-            clock, limits.maxclient, limits.handshakeTimeout, MsgProtocol.expired
+            clock,
+            limits.maxclient,
+            limits.handshakeTimeout,
+            deadline=_DEADLINE,
+            maxStrangers=limits.maxStrangers,
+            addresses=AddressLimits(
+                clock,
+                limits.addressMaxclient,
+                limits.addressRate,
+                limits.addressBurst,
+                limits.addressTable,
+            ),
+            networks=Networks(limits.unlimited),
+            over=MsgProtocol.over,
         )
         self.stalls: Deadlines[MsgProtocol] = Deadlines(
-            clock, limits.stallTimeout, MsgProtocol.expired
+            clock, limits.stallTimeout, MsgProtocol.stalled
         )
+        self.rate: RequestRate | None = None
+        if limits.requestRate:
+            self.rate = RequestRate(
+                clock,
+                limits.requestRate,
+                limits.requestBurst,
+                limits.maxPacket,
+                self.limits.hits,
+            )
         self._maxPacket = limits.maxPacket
+
+    def at(self, *, isProxied: bool) -> MsgFactory:
+        """Make a factory for one listener, which shares all but this with the others."""
+        twin = copy(self)
+        twin.isProxied = isProxied
+        return twin
 
     def buildProtocol(self, addr: IAddress | None) -> MsgProtocol:
         """Make the protocol of one connection."""

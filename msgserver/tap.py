@@ -10,7 +10,6 @@ import os
 from collections.abc import Sequence
 from typing import Any
 
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from twisted.application.service import MultiService, Service
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.logger import Logger
@@ -21,6 +20,7 @@ from msgserver.config import Control, Gate, GateLogin, Login
 from msgserver.configfile import Link, Part, Parts
 from msgserver.endpointstrings import isOverheard, isProxied
 from msgserver.interfaces import ILoginHandler, IMsgHandler
+from msgserver.limits import FailureLimits, LoginFailures, Networks
 from msgserver.listening import ListenService, provideFiles
 from msgserver.loginprotocol import LoginFactory, LoginLimits
 from msgserver.loginservice import LoginService
@@ -99,10 +99,11 @@ def assemble(parts: Parts, reactor: Any, file: str = "") -> MultiService:
     ports: list[Service] = []
     directory: ILoginDirectory | None = None
     if parts.login is not None:
-        logins = _makeLogin(parts.login, reactor)
+        failures = _makeFailures(parts.login.settings, reactor)
+        logins = _makeLogin(parts.login, failures, reactor)
         directory = logins
         services.append(logins)
-        ports.append(_makeLoginPorts(parts.login, parts.identity, logins, reactor))
+        ports.append(_makeLoginPorts(parts, logins, failures, reactor))
         if parts.control is not None:
             factory = _makeControl(parts.control, parts.login, logins, reactor)
             services.append(ControlLinks(factory))
@@ -128,37 +129,59 @@ def assemble(parts: Parts, reactor: Any, file: str = "") -> MultiService:
     return everything
 
 
-def _makeLogin(part: Part[Login, ILoginHandler], reactor: Any) -> LoginService:
+def _makeFailures(settings: Login, reactor: Any) -> LoginFailures:
+    limits = FailureLimits(
+        free=settings.freeFailures,
+        addressFree=settings.addressFreeFailures,
+        delay=settings.failureDelay,
+        longest=settings.longestFailureDelay,
+        memory=settings.failureMemory,
+        table=settings.addressTable,
+    )
+    return LoginFailures(reactor, limits, Networks(settings.unlimited))
+
+
+def _makeLogin(
+    part: Part[Login, ILoginHandler], failures: LoginFailures, reactor: Any
+) -> LoginService:
     settings = part.settings
     return LoginService(
-        part.handler, reactor, settings.multilogin, settings.gateTimeout, settings.sticky
+        part.handler,
+        reactor,
+        settings.multilogin,
+        settings.gateTimeout,
+        settings.sticky,
+        failures,
     )
 
 
 def _makeLoginPorts(
-    part: Part[Login, ILoginHandler],
-    identity: Ed25519PrivateKey | None,
-    logins: LoginService,
-    reactor: Any,
+    parts: Parts, logins: LoginService, failures: LoginFailures, reactor: Any
 ) -> ListenService:
-    settings = part.settings
+    assert parts.login is not None
+    settings = parts.login.settings
     suites: dict[str, Suite] = {
-        "modern": ModernSuite(signingKey=identity),
+        "modern": ModernSuite(signingKey=parts.identity),
         "classic": ClassicSuite(),
     }
-    factory = LoginFactory(
-        logins,
-        reactor,
-        suites.values(),
-        LoginLimits(maxclient=settings.maxclient, timeout=settings.loginTimeout),
+    limits = LoginLimits(
+        maxclient=settings.maxclient,
+        timeout=settings.loginTimeout,
+        maxStrangers=settings.maxStrangers,
+        addressMaxclient=settings.addressMaxclient,
+        addressRate=settings.addressRate,
+        addressBurst=settings.addressBurst,
+        addressTable=settings.addressTable,
+        unlimited=settings.unlimited,
     )
+    factory = LoginFactory(logins, reactor, suites.values(), limits, failures=failures)
 
     def factoryOf(text: str) -> LoginFactory:
         chosen = [suites[name] for name in _suitesOf(settings, text)]
         return factory.at(isProxied=isProxied(text), suites=chosen)
 
     isWeak = "classic" in settings.suites
-    return ListenService("login", part.endpoints, factoryOf, isWeak=isWeak)
+    return ListenService("login", parts.login.endpoints, factoryOf, isWeak=isWeak)
 
 
 def _suitesOf(settings: Login, text: str) -> Sequence[str]:
@@ -244,8 +267,16 @@ def _makeGatePorts(part: Part[Gate, IMsgHandler], gate: MsgService, reactor: Any
             stallTimeout=settings.stallTimeout,
             maxPacket=settings.maxPacket,
             nodelay=settings.nodelay,
+            maxStrangers=settings.maxStrangers,
+            addressMaxclient=settings.addressMaxclient,
+            addressRate=settings.addressRate,
+            addressBurst=settings.addressBurst,
+            addressTable=settings.addressTable,
+            unlimited=settings.unlimited,
+            requestRate=settings.requestRate,
+            requestBurst=settings.requestBurst,
         ),
         isDirect=settings.directSend,
         readSet=ReadSet(reactor) if settings.batchReads and hasReadSets(reactor) else None,
     )
-    return ListenService("gate", part.endpoints, lambda text: factory)
+    return ListenService("gate", part.endpoints, lambda text: factory.at(isProxied=isProxied(text)))

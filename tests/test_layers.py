@@ -16,7 +16,7 @@ PACKAGE = "msgserver"
 ROOT = Path(__file__).resolve().parent.parent / PACKAGE
 
 WIRE = "wire.framing wire.naming wire.classic wire.modern wire.login wire.gate"
-HELPERS = "closing deadlines later limits"
+HELPERS = "closing deadlines later limits strangerlog"
 BELOW_PROTOCOLS = f"errors interfaces {WIRE} {HELPERS}"
 REMOTE = "remote remote.link remote.door remote.gates remote.servers remote.operations"
 SECTIONS = "configvalues addresses linksections sections"
@@ -53,7 +53,10 @@ ALLOWED = {
     "deadlines": "",
     "later": "",
     "strangerlog": "",
-    "limits": "deadlines",
+    "addresslimits": "",
+    "loginfailures": "errors addresslimits",
+    "requestrate": "addresslimits wire.framing",
+    "limits": "deadlines addresslimits loginfailures requestrate",
     "collector": "",
     "directsend": "",
     "readset": "",
@@ -67,9 +70,11 @@ ALLOWED = {
     "loginservice": f"{BELOW_PROTOCOLS} cluster directory gatecalls operations",
     # The gate's side.
     "msgprotocol": f"{BELOW_PROTOCOLS} sessions directsend readset",
+    "histograms": "",
+    "gatecounts": "histograms sessions",
     "answering": f"{BELOW_PROTOCOLS} sessions",
     "msggate": BELOW_PROTOCOLS,
-    "msgservice": f"{BELOW_PROTOCOLS} cluster sessions answering msggate",
+    "msgservice": f"{BELOW_PROTOCOLS} cluster sessions tally gatecounts answering msggate",
     # Above them.
     "remote": "",
     "remote.link": f"errors {HELPERS}",
@@ -80,9 +85,13 @@ ALLOWED = {
     "passwords": "wire.naming",
     "handlers": f"{BELOW_PROTOCOLS} sessions passwords",
     "clientprotocols": f"{BELOW_PROTOCOLS} clientlogin",
-    "client": f"{BELOW_PROTOCOLS} clientlogin clientprotocols reconnecting",
+    "client": f"{BELOW_PROTOCOLS} identity clientlogin clientprotocols reconnecting",
     "testing": f"{BELOW_PROTOCOLS} cluster sessions clientlogin clientprotocols client handlers"
     f" reconnecting loginprotocol loginservice msgprotocol answering msgservice {REMOTE}",
+    # For whoever watches a process.
+    "watched": "limits loginprotocol msgprotocol msgservice operations remote.door remote.servers",
+    "metrics": "compiled gatecounts histograms msgservice operations watched",
+    "opsserver": "limits",
     # The config file.
     "tomllines": "",
     "configvalues": "errors",
@@ -111,9 +120,9 @@ ALLOWED = {
     "ctltables": "cluster wire.naming",
     "ctlorders": "ctltables",
     # The tops, which nothing imports.
-    "ctl": f"errors later config configfile remote.link remote.operations ctltables ctlorders"
-    f" {PACKAGE}",
-    "options": f"errors compiled config configfile {PACKAGE}",
+    "ctl": f"errors later identity config configfile remote.link remote.operations ctltables"
+    f" ctlorders {PACKAGE}",
+    "options": f"errors compiled config configfile jsonlog {PACKAGE}",
     "tap": f"{BELOW_PROTOCOLS} sessions loginprotocol loginservice msgprotocol msgservice"
     f" readset collector cluster {REMOTE} processes options handlers listening {CONFIG} {PACKAGE}",
 }
@@ -225,7 +234,9 @@ class LayerTests(SynchronousTestCase):
     def test_top(self) -> None:
         """Nothing imports the tops, and nothing but the tops the package itself."""
         importers = {name: self.importersOf(name) for name in ("tap", "ctl", PACKAGE)}
-        self.assertEqual(importers, {"tap": set(), "ctl": set(), PACKAGE: {"options", "tap", "ctl"}})
+        self.assertEqual(
+            importers, {"tap": set(), "ctl": set(), PACKAGE: {"options", "tap", "ctl"}}
+        )
 
     def test_sides(self) -> None:
         """Protocols and services do not know each other, nor the login side the gate's."""

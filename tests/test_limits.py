@@ -28,7 +28,7 @@ class ConnectionLimitsTests(SynchronousTestCase):
     def test_exactly(self) -> None:
         """B1: exactly C{maxclient} are taken in; each one more is refused and counted."""
         self.assertEqual(self.open("abcde"), [True, True, True, False, False])
-        self.assertEqual((len(self.limits), self.limits.refused), (3, 2))
+        self.assertEqual((len(self.limits), self.limits.hits["maxclient"]), (3, 2))
 
     def test_none(self) -> None:
         """B1: where none are allowed, none are."""

@@ -299,12 +299,12 @@ class BoundsTests(LoginTestCase):
         protocol, transport = self.factory.buildProtocol(None), MemoryTransport()
         transport.connect(protocol)
         self.assertTrue(transport.disconnected)
-        self.assertEqual((transport.take(), self.factory.limits.refused), (b"", 1))
+        self.assertEqual((transport.take(), self.factory.limits.hits["maxclient"]), (b"", 1))
         transport.lose()
         self.assertEqual(len(self.factory.limits), 2)
         second.lose()
         self.connect()
-        self.assertEqual(self.factory.limits.refused, 1)
+        self.assertEqual(self.factory.limits.hits["maxclient"], 1)
 
     def test_idleStrangers(self) -> None:
         """B1, L1: idle strangers hold their places for ten seconds, not for ever."""
@@ -615,13 +615,13 @@ class SilenceTests(WholeTestCase):
 
     def test_unknownServer(self) -> None:
         """L6: a login at a server that nobody is."""
-        self.assertSilent(lambda token: Account(b"nowhere", b"alice"), LogLevel.debug)
+        self.assertSilent(lambda token: Account(b"nowhere", b"alice"), LogLevel.info)
 
     def test_gate(self) -> None:
         """L6: a login that the gate refuses, fails at, or leaves unanswered."""
         for answer in (fail(Forbidden("full")), fail(KeyError("a bug")), Deferred()):
             self.gate.answers = [answer]
-            self.assertSilent(lambda token: Account(b"sample", b"alice"), LogLevel.debug)
+            self.assertSilent(lambda token: Account(b"sample", b"alice"), LogLevel.info)
         self.assertEqual(len(self.flushLoggedErrors(KeyError)), 1)
 
     def test_kick(self) -> None:

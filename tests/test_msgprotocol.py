@@ -252,7 +252,7 @@ class ConnectionCountTests(GateCase):
         self.assertEqual([client.isAborted for client in clients], [False] * 8)
         more = Client(self.factory)
         self.assertTrue(more.isAborted)
-        self.assertEqual(self.factory.limits.refused, 1)
+        self.assertEqual(self.factory.limits.hits["maxclient"], 1)
         more.lose()
         self.assertTrue(Client(self.factory).isAborted)
 

@@ -14,6 +14,7 @@ from msgserver import processes, tap
 from msgserver.config import settings
 from msgserver.configvalues import Strings
 from msgserver.handlers import PasswordLoginHandler
+from msgserver.limits import FailureLimits
 from msgserver.loginprotocol import LoginLimits
 from msgserver.msgprotocol import GateLimits
 from msgserver.msgservice import LifeLimits
@@ -65,15 +66,26 @@ class SettingsTests(AssembleTestCase):
         calls = self.record("LoginService", "LoginFactory", "ListenService")
         parts = self.load(
             f'{LOGIN}listen = ["tcp:1"]\nmaxclient = 5\nlogin_timeout = 20\n'
-            "gate_timeout = 7\nmultilogin = true\nsticky = true\n"
+            "gate_timeout = 7\nmultilogin = true\nsticky = true\nmax_strangers = 4\n"
+            "address_maxclient = 3\naddress_rate = 2\naddress_burst = 9\n"
+            'address_table = 2000\nunlimited = ["10.0.0.0/8"]\nfree_failures = 8\n'
+            "address_free_failures = 9\nfailure_delay = 0.5\nlongest_failure_delay = 6\n"
+            "failure_memory = 70\n"
         )
+        made = self.record("LoginFailures")
         tap.assemble(parts, self.reactor)
-        handler, *others = calls["LoginService"]
+        handler, *others, failures = calls["LoginService"]
         self.assertIsInstance(handler, PasswordLoginHandler)
         self.assertEqual(others, [self.reactor, True, 7.0, True])
-        _, clock, _, limits = calls["LoginFactory"]
+        clock, failureLimits, networks = made["LoginFailures"]
         self.assertIs(clock, self.reactor)
-        self.assertEqual(limits, LoginLimits(maxclient=5, timeout=20.0))
+        self.assertEqual(failureLimits, FailureLimits(8, 9, 0.5, 6.0, 70.0, 2000))
+        self.assertIsNone(networks.keyOf("10.1.2.3"))
+        self.assertIsNotNone(networks.keyOf("127.0.0.1"))
+        _, clock, _, limits, sameFailures = calls["LoginFactory"]
+        self.assertIs(clock, self.reactor)
+        self.assertIs(failures, sameFailures)
+        self.assertEqual(limits, LoginLimits(5, 20.0, 4, 3, 2.0, 9, 2000, ("10.0.0.0/8",)))
         section, endpoints, _, isWeak = calls["ListenService"]
         self.assertEqual((section, isWeak), ("login", False))
         self.assertEqual([text for text, _ in endpoints], ["tcp:1"])
@@ -87,7 +99,10 @@ class SettingsTests(AssembleTestCase):
             'cache_bytes = 70000\nsessions = "increasing"\nmax_packet = 200\n'
             "handshake_timeout = 8\nmax_running = 9\nstall_timeout = 10\n"
             "away_timeout = 11\nkick_timeout = 2\ndrain_timeout = 13\nweight = 14\n"
-            "direct_send = false\nbatch_reads = false\n"
+            "direct_send = false\nbatch_reads = false\nmax_strangers = 4\n"
+            "address_maxclient = 3\naddress_rate = 2\naddress_burst = 9\n"
+            'address_table = 2000\nunlimited = ["10.0.0.0/8"]\nrequest_rate = 50\n'
+            "request_burst = 60\n"
         )
         tap.assemble(parts, self.reactor)
         handler, *others = calls["MsgService"]
@@ -122,6 +137,14 @@ class SettingsTests(AssembleTestCase):
                 stallTimeout=10.0,
                 maxPacket=200,
                 nodelay=False,
+                maxStrangers=4,
+                addressMaxclient=3,
+                addressRate=2.0,
+                addressBurst=9,
+                addressTable=2000,
+                unlimited=("10.0.0.0/8",),
+                requestRate=50.0,
+                requestBurst=60,
             ),
         )
         self.assertEqual(calls["ListenService"][0], "gate")
@@ -254,6 +277,18 @@ class SettingsTests(AssembleTestCase):
             found = self.suites(keys, *exposed, *safe)
             self.assertEqual(found, [["modern"]] * 4 + [["modern", "classic"]] * 4)
             self.assertFalse(self.isWeak)
+
+    def test_proxied(self) -> None:
+        """Each listener knows whether a proxy tells it whose connections are whose."""
+        calls = self.record("MsgService", "ListenService")
+        tap.assemble(self.load(GATE), self.reactor)
+        _, _, factoryOf = calls["ListenService"]
+        self.assertIs(factoryOf("haproxy:tcp:1").isProxied, True)
+        self.assertIs(factoryOf("tcp:1").isProxied, False)
+        tap.assemble(self.load(LOGIN), self.reactor)
+        _, _, factoryOf, _ = calls["ListenService"]
+        self.assertIs(factoryOf("haproxy:tcp:1").isProxied, True)
+        self.assertIs(factoryOf("tcp:1").isProxied, False)
 
     def test_suitesNamed(self) -> None:
         """L2, L3: what is named holds everywhere; and classic is warned of."""

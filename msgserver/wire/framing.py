@@ -61,6 +61,11 @@ class LineReader:
         self._buffer = self._buffer[end + 1 :]
         return line
 
+    @property
+    def isWithinLine(self) -> bool:
+        """Some of a line has been fed, or is yet to be given, but not its end."""
+        return bool(self._buffer)
+
 
 class PacketReader:
     """
@@ -110,3 +115,28 @@ def packet(content: bytes) -> bytes:
     if len(content) > MAX_PACKET:
         raise ValueError(f"a packet takes at most {MAX_PACKET} bytes, not {len(content)}")
     return PACKET_LENGTH.pack(len(content)) + content
+
+
+def measurePackets(data: bytes, most: int, longest: int) -> tuple[int, int, bool]:
+    """
+    Find the end of the first requests, C{most} of them at most.
+
+    @param data: it begins with a packet.
+    @param longest: the longest packet, in bytes without its length. What announces another
+        length than a request may have ends the measuring: all from there on belongs to it.
+    @return: how many there are, where the last ends, and whether a whole one is behind them.
+    """
+    count = start = 0
+    last = len(data) - PACKET_LENGTH.size
+    while start <= last:
+        (length,) = PACKET_LENGTH.unpack_from(data, start)
+        if not SESSION_SIZE <= length <= longest:
+            return count, len(data), False
+        end = start + PACKET_LENGTH.size + length
+        if end > len(data):
+            break
+        if count == most:
+            return count, start, True
+        count += 1
+        start = end
+    return count, start, False
