@@ -14,7 +14,14 @@ from twisted.internet.interfaces import IStreamClientEndpoint, IStreamServerEndp
 from msgserver.config import Control, GateLogin, Operator
 from msgserver.configreading import Reading
 from msgserver.endpointstrings import clientStringOf, exposureOf, hasTLS
-from msgserver.linktls import Credentials, readCertificates, readPrivateKey
+from msgserver.linktls import (
+    CredentialFiles,
+    Credentials,
+    RenewedClient,
+    RenewedServer,
+    readCertificates,
+    readPrivateKey,
+)
 from msgserver.loading import makeClientEndpoint, makeEndpoint
 from msgserver.tomllines import KeyPath
 
@@ -48,7 +55,9 @@ def makeControl(reading: Reading, reactor: Any) -> Link[Control] | None:
     path = (*_CONTROL, "listen")
     wantsTLS = _wantsTLS(reading, _CONTROL)
     isInsecure = reading.value((*_CONTROL, "insecure"))
-    credentials = _readCredentials(reading, _CONTROL)
+    files, options = _readFiles(reading, _CONTROL), None
+    if files is not None:
+        options = reading.attempt(RenewedServer, files, reactor, at=(*_CONTROL, "certificate"))
     for text in reading.value(path) or ():
         endpoint = reading.attempt(makeEndpoint, reactor, text, at=path)
         if endpoint is None:
@@ -62,8 +71,8 @@ def makeControl(reading: Reading, reactor: Any) -> Link[Control] | None:
                 f" {', '.join(_FILES)}; or, on a network that is safe, insecure = true",
                 path,
             )
-        if credentials is not None:
-            endpoint = wrapServerTLS(credentials.serverOptions(), endpoint, reactor)
+        if options is not None:
+            endpoint = wrapServerTLS(options, endpoint, reactor)
         endpoints.append((text, endpoint))
     login = reading.config.login
     return Link(login.control, tuple(endpoints)) if login and login.control else None
@@ -124,10 +133,9 @@ def _makeClients(
 ) -> tuple[tuple[str, IStreamClientEndpoint], ...]:
     endpoints = []
     path, namePath = (*section, "servers"), (*section, "server_name")
-    credentials, name = _readCredentials(reading, section), reading.value(namePath)
-    options = None
-    if credentials is not None and name is not None:
-        options = reading.attempt(credentials.clientOptions, name, at=namePath)
+    files, name, options = _readFiles(reading, section), reading.value(namePath), None
+    if files is not None and name is not None:
+        options = reading.attempt(RenewedClient, files, name, reactor, at=namePath)
     for text in reading.value(path) or ():
         endpoint = reading.attempt(makeClientEndpoint, reactor, text, at=path)
         if endpoint is None:
@@ -154,8 +162,8 @@ def _refuseTLS(reading: Reading, text: str, path: KeyPath) -> None:
         )
 
 
-def _readCredentials(reading: Reading, section: KeyPath) -> Credentials | None:
-    """Read the files of a section, where it names all of them and they are right."""
+def _readFiles(reading: Reading, section: KeyPath) -> CredentialFiles | None:
+    """Give the files of a section, where it names all of them and they are right."""
     paths = [(*section, key) for key in _FILES]
     files = [reading.value(path) for path in paths]
     if not _wantsTLS(reading, section) or None in files:
@@ -177,4 +185,4 @@ def _readCredentials(reading: Reading, section: KeyPath) -> Credentials | None:
     credentials = Credentials(chain, key, authorities)
     found = len(reading.errors)
     reading.attempt(credentials.check, at=paths[1])
-    return credentials if len(reading.errors) == found else None
+    return CredentialFiles(*map(str, files)) if len(reading.errors) == found else None

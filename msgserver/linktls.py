@@ -3,13 +3,14 @@ TLS around the control link, with certificates at both ends.
 
 Each end trusts whom the authority has signed, and nobody else: neither the system's authorities
 nor an end without a certificate. Whatever is wrong with a file is a C{ValueError} whose text
-is for whoever wrote the config.
+is for whoever wrote the config. Files that are renewed are read again, for new connections.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from typing import Any, Generic, TypeVar
 
 from attrs import frozen
 from cryptography import x509
@@ -22,20 +23,25 @@ from service_identity.cryptography import (
     verify_certificate_ip_address,
 )
 from twisted.internet.abstract import isIPAddress, isIPv6Address
-from twisted.internet.interfaces import IOpenSSLClientConnectionCreator
+from twisted.internet.interfaces import (
+    IOpenSSLClientConnectionCreator,
+    IOpenSSLServerConnectionCreator,
+    IReactorTime,
+)
 from twisted.internet.ssl import (
     Certificate,
     CertificateOptions,
     KeyPair,
     PrivateCertificate,
-    TLSVersion,
     optionsForClientTLS,
     trustRootFromCertificates,
 )
 from zope.interface import implementer
 
-# The least that both ends speak.
-_VERSION = TLSVersion.TLSv1_2
+from msgserver.certificates import OLDEST_VERSION
+from msgserver.filewatch import Watched
+
+_Options = TypeVar("_Options")
 
 
 def readCertificates(path: str) -> list[Certificate]:
@@ -124,9 +130,99 @@ class Credentials:
             raise ValueError(f"can be no server's name: {error}") from None
         return _NamedServer(options, serverName)
 
+    @property
+    def hasExpired(self) -> bool:
+        """Tell whether it is too late for the end's own certificate."""
+        ends = self.chain[0].original.to_cryptography().not_valid_after_utc
+        return bool(datetime.now(UTC) > ends)
+
     def _chainOptions(self) -> dict[str, Any]:
         chain = [certificate.original for certificate in self.chain[1:]]
-        return {"extraCertChain": chain, "raiseMinimumTo": _VERSION}
+        return {"extraCertChain": chain, "raiseMinimumTo": OLDEST_VERSION}
+
+
+@frozen
+class CredentialFiles:
+    """
+    Where the credentials of one end are.
+
+    @ivar certificate: has the chain.
+    """
+
+    certificate: str
+    privateKey: str
+    authority: str
+
+    def read(self) -> Credentials:
+        """
+        Read them.
+
+        @raise ValueError: they cannot be used.
+        """
+        credentials = Credentials(
+            readCertificates(self.certificate),
+            readPrivateKey(self.privateKey),
+            readCertificates(self.authority),
+        )
+        try:
+            credentials.check()
+        except ValueError as error:
+            raise ValueError(f"{self.privateKey} {error}") from None
+        return credentials
+
+
+class _Renewed(Generic[_Options]):
+    """
+    What is made of credentials, and of the new ones when a file has changed.
+
+    @raise ValueError: they cannot be used.
+    """
+
+    def __init__(
+        self, files: CredentialFiles, make: Callable[[Credentials], _Options], clock: IReactorTime
+    ) -> None:
+        self._files = files
+        self._make = make
+        paths = (files.certificate, files.privateKey, files.authority)
+        what = f"the certificates of the control link in {files.certificate}"
+        self._watched: Watched[tuple[Credentials, _Options]] = Watched(
+            what, lambda: paths, self._read, clock
+        )
+
+    @property
+    def options(self) -> _Options:
+        """What connections are made of now."""
+        return self._watched.current()[1]
+
+    def _read(self, before: tuple[Credentials, _Options] | None) -> tuple[Credentials, _Options]:
+        credentials = self._files.read()
+        if before is not None and credentials.hasExpired and not before[0].hasExpired:
+            raise ValueError(f"the certificate in {self._files.certificate} has expired")
+        return credentials, self._make(credentials)
+
+
+@implementer(IOpenSSLServerConnectionCreator)
+class RenewedServer(_Renewed[CertificateOptions]):
+    """Lets clients of the link connect, by what the files say at that time."""
+
+    def __init__(self, files: CredentialFiles, clock: IReactorTime) -> None:
+        super().__init__(files, Credentials.serverOptions, clock)
+
+    def serverConnectionForTLS(self, protocol: Any) -> SSL.Connection:
+        """Make the connection."""
+        return self.options.serverConnectionForTLS(protocol)
+
+
+@implementer(IOpenSSLClientConnectionCreator)
+class RenewedClient(_Renewed[IOpenSSLClientConnectionCreator]):
+    """Connects to the link's servers, by what the files say at that time."""
+
+    def __init__(self, files: CredentialFiles, serverName: str, clock: IReactorTime) -> None:
+        super().__init__(files, lambda found: found.clientOptions(serverName), clock)
+
+    def clientConnectionForTLS(self, protocol: Any) -> SSL.Connection:
+        """Make the connection."""
+        return self.options.clientConnectionForTLS(protocol)
 
 
 @implementer(IOpenSSLClientConnectionCreator)

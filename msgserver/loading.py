@@ -16,29 +16,44 @@ from inspect import signature
 from traceback import extract_tb
 from typing import Any, TypeVar
 
-from twisted.internet.endpoints import clientFromString, serverFromString
+from twisted.internet.endpoints import (
+    TCP4ServerEndpoint,
+    TCP6ServerEndpoint,
+    clientFromString,
+    serverFromString,
+    wrapServerTLS,
+)
 from twisted.internet.interfaces import IStreamClientEndpoint, IStreamServerEndpoint
 from zope.interface import Interface
 from zope.interface.exceptions import BrokenImplementation, BrokenMethodImplementation, Invalid
 from zope.interface.verify import verifyObject
 
-_Endpoint = TypeVar("_Endpoint")
+from msgserver.certificates import CertificatesOnDisk
+from msgserver.endpointstrings import parseEndpoint
+from msgserver.pemfiles import pemFilesIn
+from msgserver.proxied import ProxiedEndpoint
 
-_TLS_DIRECTORY = re.compile(r"(?:haproxy:)?tls:(?:path=)?((?:\\.|[^:\\])*)")
+_Endpoint = TypeVar("_Endpoint")
+_Wrapper = Callable[[IStreamServerEndpoint], IStreamServerEndpoint]
+
+# What only Twisted's own ssl: knows of. It reads its files once.
+_ONLY_TWISTED = ("sslmethod", "dhParameters")
+
 _CALLEE = re.compile(r"^[\w.<>]+\(\) ")
 
 
-def makeEndpoint(reactor: object, text: str) -> IStreamServerEndpoint:
+def makeEndpoint(reactor: Any, text: str) -> IStreamServerEndpoint:
     """
     Make what C{text}, an endpoint string, describes. It does not listen yet.
+
+    Strings are Twisted's, and mean what they mean there, but that C{tls:} and C{ssl:} show
+    renewed certificates without a restart, and C{haproxy:} wants the PROXY header before TLS.
 
     @raise ValueError: the string is none, or a file that it names cannot be used.
     """
 
     def make() -> IStreamServerEndpoint:
-        endpoint: IStreamServerEndpoint = serverFromString(reactor, text)
-        _findCertificates(text)
-        return endpoint
+        return _makeServer(reactor, text)
 
     return _makeOf(text, make, "no endpoint", "tcp:8001:interface=127.0.0.1")
 
@@ -118,6 +133,56 @@ def verifyHandler(handler: object, interface: type[Interface]) -> None:
         ) from None
 
 
+def _makeServer(reactor: Any, text: str) -> IStreamServerEndpoint:
+    said = parseEndpoint(text)
+    plain = ProxiedEndpoint if said.isProxied else _asItIs
+    if said.kind == "tls":
+        return _makeTLS(reactor, plain, *said.places, **said.named)
+    if said.kind == "ssl" and not any(key in said.arguments for key in _ONLY_TWISTED):
+        return _makeSSL(reactor, plain, **said.arguments)
+    if said.isProxied and said.kind == "ssl":
+        raise ValueError(f"there is no {' nor '.join(_ONLY_TWISTED)} behind haproxy:")
+    if said.isProxied:
+        return ProxiedEndpoint(_makeServer(reactor, said.behind))
+    endpoint: IStreamServerEndpoint = serverFromString(reactor, text)
+    return endpoint
+
+
+def _makeTLS(
+    reactor: Any,
+    plain: _Wrapper,
+    /,
+    path: str,
+    port: str = "443",
+    backlog: str = "50",
+    interface: str = "::",
+) -> IStreamServerEndpoint:
+    certificates = CertificatesOnDisk(path, lambda: pemFilesIn(path), reactor)
+    endpoint = TCP6ServerEndpoint(reactor, int(port), int(backlog), interface)
+    return wrapServerTLS(certificates, plain(endpoint), reactor)
+
+
+def _makeSSL(
+    reactor: Any,
+    plain: _Wrapper,
+    /,
+    port: str,
+    privateKey: str = "server.pem",
+    certKey: str = "",
+    interface: str = "",
+    backlog: str = "50",
+    extraCertChain: str = "",
+) -> IStreamServerEndpoint:
+    files = tuple(filter(None, dict.fromkeys((certKey, privateKey, extraCertChain))))
+    certificates = CertificatesOnDisk(", ".join(files), lambda: files, reactor)
+    endpoint = TCP4ServerEndpoint(reactor, int(port), int(backlog), interface)
+    return wrapServerTLS(certificates, plain(endpoint), reactor)
+
+
+def _asItIs(endpoint: IStreamServerEndpoint) -> IStreamServerEndpoint:
+    return endpoint
+
+
 def _makeOf(text: str, make: Callable[[], _Endpoint], what: str, example: str) -> _Endpoint:
     try:
         return make()
@@ -151,16 +216,6 @@ def _faultText(fault: Invalid, interface: type[Interface]) -> str:
         method = fault.method
         return f"its {method.__name__} must be a method that takes {method.getSignatureString()}"
     return f"it is not declared as one, by @implementer({interface.__name__}) before its class"
-
-
-def _findCertificates(text: str) -> None:
-    # Twisted reads the directory of tls: at once, but is content to find nothing in it.
-    match = _TLS_DIRECTORY.match(text)
-    if match is None:
-        return
-    directory = re.sub(r"\\(.)", r"\1", match[1])
-    if not any(name.endswith(".pem") for _, _, names in os.walk(directory) for name in names):
-        raise FileNotFoundError(f"there is no .pem file in {directory}")
 
 
 def _textOf(error: Exception) -> str:

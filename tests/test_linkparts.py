@@ -4,6 +4,8 @@ Tests for L{msgserver.linkparts}: the ends of the control link, as a config file
 
 from __future__ import annotations
 
+from typing import Any
+
 from twisted.internet.address import IPv4Address
 from twisted.internet.protocol import Factory
 from twisted.internet.testing import MemoryReactorClock, StringTransport
@@ -13,6 +15,7 @@ from twisted.test.iosim import connectedServerAndClient
 from msgserver.config import Control, GateLogin, Operator
 from msgserver.configfile import Link, Parts, loadConfig, loadOperator
 from msgserver.errors import ConfigErrors
+from msgserver.filewatch import LOOK_INTERVAL
 from tests.certificates import Signed, Talker, writeCertificates
 from tests.test_configfile import GATE, LOGIN, ConfigFileTestCase, LoginHandler
 
@@ -138,7 +141,8 @@ class ControlTests(LinkTestCase):
     def test_tlsTwice(self) -> None:
         """What has TLS of its own gets no second one."""
         (self.folder / "certificates").mkdir()
-        (self.folder / "certificates" / "x.pem").write_bytes(b"")
+        signed = self.authority.sign("login")
+        (self.folder / "certificates" / "x.pem").write_bytes(signed.key + signed.certificate)
         text = f"haproxy:tls:{self.folder}/certificates:1"
         self.assertMistakes(
             f'{CONTROL}listen = ["{text}"]\n{self.tls("login")}insecure = true\n',
@@ -249,22 +253,48 @@ class GateLoginTests(LinkTestCase):
         """Without certificates, a string may have TLS of its own."""
         self.assertIsNotNone(self.load(GATE_LOGIN + 'servers = ["tls:a:1"]').gateLogin)
 
-    def test_meet(self) -> None:
-        """With their certificates, a gate and the login server of one file hear each other."""
+    def both(self) -> None:
+        """Load a file with both ends, and have the login server listen."""
         gates = f'gates.sample = "{KEY}"\n'
         parts = self.load(CONTROL + gates + self.tls("login") + GATE_LOGIN + self.tls("gate"))
         assert parts.control is not None and parts.gateLogin is not None
-        talkers = Talker(), Talker()
-        parts.control.endpoints[0][1].listen(Factory.forProtocol(lambda: talkers[0]))
-        parts.gateLogin.endpoints[0][1].connect(Factory.forProtocol(lambda: talkers[1]))
+        self.talkers = [Talker(), Talker()]
+        parts.control.endpoints[0][1].listen(Factory.forProtocol(lambda: self.talkers[0]))
+        self.client = parts.gateLogin.endpoints[0][1]
+
+    def met(self) -> list[int]:
+        """Let both meet, and give the serials of what each has shown."""
+        self.talkers[:] = Talker(), Talker()
+        self.client.connect(Factory.forProtocol(lambda: self.talkers[1]))
         address = IPv4Address("TCP", "127.0.0.1", 8002)
         *_, pump = connectedServerAndClient(
             lambda: self.reactor.tcpServers[0][1].buildProtocol(address),
-            lambda: self.reactor.tcpClients[0][2].buildProtocol(address),
+            lambda: self.reactor.tcpClients[-1][2].buildProtocol(address),
             clock=self.reactor,
         )
         pump.flush()
-        self.assertEqual([talker.heard for talker in talkers], [b"hello", b"hello"])
+        self.assertEqual([talker.heard for talker in self.talkers], [b"hello", b"hello"])
+        transports: list[Any] = [talker.transport for talker in reversed(self.talkers)]
+        return [transport.getPeerCertificate().get_serial_number() for transport in transports]
+
+    def test_meet(self) -> None:
+        """With their certificates, a gate and the login server of one file hear each other."""
+        self.both()
+        self.assertEqual(len(set(self.met())), 2)
+
+    def test_renewed(self) -> None:
+        """Certificates that are renewed are shown without a restart, at either end."""
+        self.both()
+        before = self.met()
+        renewed = []
+        for name in ("login", "gate"):
+            signed = self.authority.sign(name)
+            (self.folder / f"{name}.pem").write_bytes(signed.certificate)
+            (self.folder / f"{name}.key").write_bytes(signed.key)
+            renewed.append(signed.serial)
+        self.assertEqual(self.met(), before)
+        self.reactor.advance(LOOK_INTERVAL)
+        self.assertEqual(self.met(), renewed)
 
 
 class OperatorTests(LinkTestCase):

@@ -6,7 +6,9 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key
 from twisted.internet.interfaces import IOpenSSLClientConnectionCreator
@@ -16,10 +18,20 @@ from twisted.internet.ssl import (
     optionsForClientTLS,
     trustRootFromCertificates,
 )
+from twisted.internet.task import Clock
+from twisted.logger import capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
-from msgserver.linktls import Credentials, readCertificates, readPrivateKey
-from tests.certificates import Signed, meet, writeCertificates
+from msgserver.filewatch import LOOK_INTERVAL
+from msgserver.linktls import (
+    CredentialFiles,
+    Credentials,
+    RenewedClient,
+    RenewedServer,
+    readCertificates,
+    readPrivateKey,
+)
+from tests.certificates import FIRST_DAY, Meeting, Signed, meet, writeCertificates
 
 
 class FolderTestCase(SynchronousTestCase):
@@ -208,3 +220,118 @@ class HandshakeTests(FolderTestCase):
                 },
             )
             assertResult(self.credentials("login"), client)
+
+
+class RenewalTests(FolderTestCase):
+    """Files that are renewed while both ends run."""
+
+    def setUp(self) -> None:
+        """Make both ends, and their clock."""
+        super().setUp()
+        self.clock = Clock()
+        self.server = RenewedServer(self.files("login"), self.clock)
+        self.client = RenewedClient(self.files("gate"), "login", self.clock)
+        self.events: Any = self.enterContext(capturedLogs())
+
+    def files(self, name: str) -> CredentialFiles:
+        """Give the files of an end."""
+        return CredentialFiles(*map(self.path, (f"{name}.pem", f"{name}.key", "authority.pem")))
+
+    def renew(self, name: str, signer: Signed | None = None) -> Signed:
+        """Write a new certificate for an end."""
+        signed = (signer or self.authority).sign(name)
+        self.path(f"{name}.pem", signed.certificate)
+        self.path(f"{name}.key", signed.key)
+        return signed
+
+    def later(self) -> None:
+        """Let the time come for another look."""
+        self.clock.advance(LOOK_INTERVAL)
+
+    def met(self) -> tuple[int, int]:
+        """Let them meet, and give the serials of what each was shown by the other."""
+        meeting = Meeting(self.server, self.client)
+        self.assertEqual(meeting.say(b"!"), (b"hello!", b"hello!"))
+        server: Any = meeting.talkers[0].transport
+        # The authority, which OpenSSL adds, is the same all the time.
+        return server.getPeerCertificate().get_serial_number(), meeting.shown[0]
+
+    def logged(self) -> list[str]:
+        """Give what was logged, as level and text."""
+        self.assertFalse([event for event in self.events if "log_failure" in event])
+        found = [f"{event['log_level'].name} {formatEvent(event)}" for event in self.events]
+        self.events.clear()
+        return [line.replace(str(self.folder), "FOLDER") for line in found]
+
+    def test_renewed(self) -> None:
+        """New connections have the new ones, at either end; what is open stays."""
+        before = Meeting(self.server, self.client)
+        login, gate = self.renew("login"), self.renew("gate")
+        self.assertNotEqual(self.met(), (gate.serial, login.serial))
+        self.later()
+        self.assertEqual(self.met(), (gate.serial, login.serial))
+        self.assertEqual(before.say(b"!"), (b"hello!", b"hello!"))
+        what = "info the certificates of the control link in FOLDER"
+        self.assertEqual(
+            sorted(self.logged()),
+            [f"{what}/{name}.pem have changed, and are in use" for name in ("gate", "login")],
+        )
+
+    def test_authority(self) -> None:
+        """So is a new authority."""
+        authority = Signed("authority")
+        self.path("authority.pem", self.authority.certificate + authority.certificate)
+        self.later()
+        self.met()
+        login, gate = self.renew("login", authority), self.renew("gate", authority)
+        self.path("authority.pem", authority.certificate)
+        self.later()
+        self.assertEqual(self.met(), (gate.serial, login.serial))
+        # Who was signed by the one of before is a stranger now.
+        old = self.authority.sign("gate")
+        stranger = Credentials(
+            readCertificates(self.path("old.pem", old.certificate)),
+            readPrivateKey(self.path("old.key", old.key)),
+            readCertificates(self.path("authority.pem")),
+        )
+        for talker in Meeting(self.server, stranger.clientOptions("login")).talkers:
+            self.assertIsNotNone(talker.lost)
+
+    def test_broken(self) -> None:
+        """What cannot be used replaces nothing, and one line says so."""
+        before = self.met()
+        new = self.authority.sign("login")
+        expired = Signed(
+            "login", self.authority, canSign=False, valid=(FIRST_DAY, FIRST_DAY + timedelta(days=1))
+        )
+        key = self.path("login.key")
+        start = (
+            "error the certificates of the control link in FOLDER/login.pem have changed, but"
+            " cannot be used; those of before stay in use: "
+        )
+        for certificate, written, complaint in (
+            (new.certificate, None, "FOLDER/login.key is not the key of the certificate"),
+            (b"", new.key, "FOLDER/login.pem has no certificate in PEM form"),
+            (new.certificate, b"", "FOLDER/login.key has no private key in PEM form"),
+            (expired.certificate, expired.key, "the certificate in FOLDER/login.pem has expired"),
+        ):
+            self.path("login.pem", certificate)
+            if written is not None:
+                Path(key).write_bytes(written)
+            for _ in range(3):
+                self.later()
+                self.assertEqual(self.met(), before)
+            self.assertEqual(self.logged(), [start + complaint])
+        Path(key).write_bytes(new.key)
+        self.path("login.pem", new.certificate)
+        self.later()
+        self.assertEqual(self.met()[1], new.serial)
+
+    def test_wrongAtStart(self) -> None:
+        """What is wrong at the start is raised."""
+        self.path("login.key", Signed("login").key)
+        error = self.assertRaises(ValueError, RenewedServer, self.files("login"), self.clock)
+        key = self.path("login.key")
+        self.assertEqual(str(error), f"{key} is not the key of the certificate")
+        error = self.assertRaises(ValueError, RenewedClient, self.files("gate"), "a..b", self.clock)
+        self.assertRegex(str(error), "^can be no server's name: ")

@@ -11,10 +11,13 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
+from twisted.internet.endpoints import serverFromString
 from twisted.internet.interfaces import IStreamClientEndpoint, IStreamServerEndpoint
 from twisted.internet.protocol import Factory
 from twisted.internet.testing import MemoryReactorClock
+from twisted.protocols.tls import TLSMemoryBIOFactory
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 from zope.interface.verify import verifyObject
@@ -27,6 +30,8 @@ from msgserver.loading import (
     makeHandler,
     verifyHandler,
 )
+from msgserver.proxied import ProxiedFactory
+from tests.certificates import Signed
 
 
 @implementer(ILoginHandler)
@@ -324,17 +329,103 @@ class MakeEndpointTests(LoadingTestCase):
     def test_noDirectoryOfCertificates(self) -> None:
         """Nor does tls: listen where it would have no certificate for anybody."""
         for text in ("tls:{}", "tls:{}:8001", "tls:path={}", "haproxy:tls:{}:1"):
-            for directory in (self.directory, self.directory / "missing"):
-                self.assertNoEndpoint(
-                    text.format(directory), f"there is no .pem file in {directory}"
-                )
+            self.assertNoEndpoint(
+                text.format(self.directory), f"there is no .pem file in {self.directory}"
+            )
+            missing = self.directory / "missing"
+            self.assertNoEndpoint(text.format(missing), f"No such file or directory: {missing}")
+
+    def writePair(self, name: str) -> Signed:
+        """Write a certificate and its key into one file."""
+        signed = Signed("a.example")
+        self.write(name, (signed.key + signed.certificate).decode())
+        return signed
 
     def test_directoryOfCertificates(self) -> None:
         """A directory below will do, as for Twisted; a colon in its name is quoted."""
-        self.write("a:b/empty.pem", "")
+        self.writePair("a:b/pair.pem")
         directory = str(self.directory).replace(":", r"\:")
-        makeEndpoint(MemoryReactorClock(), f"tls:{directory}:8001")
-        makeEndpoint(MemoryReactorClock(), rf"tls:{directory}/a\:b:8001")
+        reactor = MemoryReactorClock()
+        for text in (f"tls:{directory}:1", rf"tls:{directory}/a\:b:2", f"TLS:port=3:{directory}"):
+            makeEndpoint(reactor, text).listen(Factory())
+        self.assertEqual([server[0] for server in reactor.tcpServers], [1, 2, 3])
+
+    def test_nothingInDirectory(self) -> None:
+        """What stands there must be of use."""
+        path = self.write("empty.pem", "")
+        self.assertNoEndpoint(
+            f"tls:{self.directory}", f"{path} has nothing in PEM form, or is cut off"
+        )
+
+    def test_tlsArguments(self) -> None:
+        """The arguments of tls: and their defaults are Twisted's."""
+        self.writePair("pair.pem")
+        quoted = str(self.directory).replace(":", r"\:")
+        for arguments in (
+            *("", ":8001", ":port=8001", r":8001:7:127.0.0.1", r":interface=\:\:1:backlog=3"),
+        ):
+            ours, theirs = MemoryReactorClock(), MemoryReactorClock()
+            makeEndpoint(ours, f"tls:{quoted}{arguments}").listen(Factory())
+            serverFromString(theirs, f"tls:{quoted}{arguments}").listen(Factory())
+            (port, factory, *rest), (theirPort, _, *theirRest) = (
+                ours.tcpServers[0],
+                theirs.tcpServers[0],
+            )
+            self.assertEqual((port, rest), (theirPort, theirRest))
+            self.assertIsInstance(factory, TLSMemoryBIOFactory)
+        self.assertNoEndpoint("tls", "missing 1 required positional argument: 'path'")
+        self.assertNoEndpoint(f"tls:{quoted}:x", "invalid literal for int() with base 10: 'x'")
+        self.assertNoEndpoint(f"tls:{quoted}:1:host=x", "got an unexpected keyword argument 'host'")
+
+    def test_sslArguments(self) -> None:
+        """So are those of ssl:, whose files may be several."""
+        signed = self.writePair("pair.pem")
+        self.write("key.pem", signed.key.decode())
+        self.write("certificate.pem", signed.certificate.decode())
+        key, certificate = (
+            str(self.directory / name).replace(":", r"\:")
+            for name in ("key.pem", "certificate.pem")
+        )
+        pair = str(self.directory / "pair.pem").replace(":", r"\:")
+        for text in (
+            *(f"ssl:1:privateKey={pair}", f"ssl:1:{key}:{certificate}:interface=127.0.0.1"),
+            f"ssl:port=2:privateKey={key}:certKey={certificate}:extraCertChain={pair}:backlog=3",
+        ):
+            ours, theirs = MemoryReactorClock(), MemoryReactorClock()
+            makeEndpoint(ours, text).listen(Factory())
+            serverFromString(theirs, text).listen(Factory())
+            port, factory, *rest = ours.tcpServers[0]
+            self.assertIsInstance(factory, TLSMemoryBIOFactory)
+            self.assertEqual((port, *rest), (theirs.sslServers[0][0], *theirs.sslServers[0][3:]))
+        self.assertNoEndpoint("ssl:1:foo=x", "got an unexpected keyword argument 'foo'")
+
+    def test_sslOfTwisted(self) -> None:
+        """What only Twisted's own ssl: can do, it does."""
+        self.writePair("pair.pem")
+        pair = str(self.directory / "pair.pem").replace(":", r"\:")
+        reactor = MemoryReactorClock()
+        text = f"ssl:1:privateKey={pair}:dhParameters={pair}"
+        makeEndpoint(reactor, text).listen(Factory())
+        self.assertEqual(reactor.sslServers[0][0], 1)
+        # It would look for the PROXY header inside TLS.
+        self.assertNoEndpoint(
+            f"haproxy:{text}", "there is no sslmethod nor dhParameters behind haproxy:"
+        )
+
+    def test_proxied(self) -> None:
+        """The PROXY header comes before all else, TLS included."""
+        self.writePair("pair.pem")
+        quoted = str(self.directory).replace(":", r"\:")
+        for text in ("haproxy:tcp:1", f"haproxy:tls:{quoted}:1", r"haproxy:interface=\:\:1:tcp:1"):
+            reactor = MemoryReactorClock()
+            makeEndpoint(reactor, text).listen(factory := Factory())
+            factories: list[Any] = [reactor.tcpServers[0][1]]
+            while factories[-1] is not factory:
+                factories.append(factories[-1].wrappedFactory)
+            kinds = [ProxiedFactory, *([TLSMemoryBIOFactory] if "tls" in text else []), Factory]
+            self.assertEqual([type(each) for each in factories], kinds)
+        self.assertNoEndpoint("haproxy:", "Unknown endpoint type: ''")
+        self.assertNoEndpoint("haproxy:tcp:x", "invalid literal for int() with base 10: 'x'")
 
 
 class MakeClientEndpointTests(LoadingTestCase):

@@ -136,19 +136,28 @@ def readAll(stream: socket.socket) -> bytes:
     return data
 
 
+def awaitEnd(stream: socket.socket) -> None:
+    """Read until the other end closes, in good order or not."""
+    try:
+        readAll(stream)
+    except ConnectionResetError:
+        pass
+
+
 def token(user: str, password: str, server: str = "sample") -> bytes:
     """Write the token of the original's examples."""
     return b"%b@%b:%b" % tuple(encode64(part.encode()) for part in (user, server, password))
 
 
-def login(port: int, credentials: bytes) -> Admitted:
+def login(place: int | socket.socket, credentials: bytes) -> Admitted:
     """
     Log in.
 
+    @param place: the login server's port on this machine, or a connection to it.
     @raise Refused: as the server says.
     """
     conversation = LoginClient(ClassicSuite(), credentials, urandom)
-    with connect(port) as stream:
+    with connect(place) if isinstance(place, int) else place as stream:
         while data := stream.recv(65536):
             conversation.feed(data)
             admitted = conversation.nextEvent()

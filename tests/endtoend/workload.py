@@ -21,7 +21,8 @@ class Workload(MsgHandler):
     Counts what runs.
 
     C{run:NAME} and C{slow:MS:NAME} count a run of C{NAME}, at once and after a while;
-    C{runs:NAME} tells how many there were; C{calls} tells which calls there were;
+    C{runs:NAME} tells how many there were; C{calls} tells which calls there were; C{ip} tells
+    the user's address;
     C{logout}, C{raise} and C{hang} do so; C{big:N} is answered with N bytes.
 
     @param admit: how many logins to begin with, with uids C{0}, C{1} and so on and the subid
@@ -50,6 +51,8 @@ class Workload(MsgHandler):
                 return b"%d" % self._runs[rest]
             case b"calls":
                 return ",".join(f"{k}={n}" for k, n in sorted(self._calls.items())).encode()
+            case b"ip":
+                return str(self.gate.ip(user)).encode()
             case b"logout":
                 self.gate.logout(user)
                 return b"bye"
