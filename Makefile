@@ -18,7 +18,7 @@ ONCE = tests/chaos/test_chaos.py tests/simulation/test_simulation.py tests/test_
     tests/mutants/test_runner.py
 
 .DEFAULT_GOAL = help
-.PHONY: help run run-cluster demo test check simulate chaos fuzz machines mutants interpreted \
+.PHONY: help run run-cluster demo test check simulate attacks chaos fuzz machines mutants interpreted \
     test-compiled bench bench-quick bench-plot bench-logins bench-handshakes bench-holding \
     bench-replays clean
 
@@ -65,6 +65,9 @@ check: $(INSTALLED_DEV) ## run the linter and the type checker only
 
 simulate: $(INSTALLED_DEV) ## search a simulated network for a broken promise, STEPS=1000000
 	@$(BIN)/python -m tests.simulation --steps $(STEPS) --seed $(SEED) --coverage --all-reached
+
+attacks: $(INSTALLED_DEV) ## attack real processes, and watch their memory and a user; 15 minutes
+	@$(BIN)/python -m tests.attacks
 
 chaos: $(INSTALLED_DEV) ## break the network of real processes, and drop thousands of clients at once
 	@$(BIN)/python -m tests.chaos

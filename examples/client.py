@@ -21,6 +21,7 @@ from twisted.internet.task import deferLater, react
 from msgserver.client import MsgClient, login
 from msgserver.clientlogin import LoggedIn
 from msgserver.errors import MsgServerError, Refused
+from msgserver.identity import parseIdentity
 from msgserver.interfaces import Account
 from msgserver.wire.naming import encode64
 
@@ -36,6 +37,9 @@ PARSER.add_argument("--gate", default="tcp:127.0.0.1:8888", help="endpoint of th
 PARSER.add_argument("--user", default="alice", help="who is asking")
 PARSER.add_argument("--password", default="password", help="the user's password")
 PARSER.add_argument("--server", default="sample", help="name of the gate")
+PARSER.add_argument(
+    "--identity", help="what the login server must prove to be (msgserver-ctl keygen)"
+)
 
 
 async def main(reactor: IReactorTime, *arguments: str) -> None:
@@ -45,14 +49,23 @@ async def main(reactor: IReactorTime, *arguments: str) -> None:
         text.encode() for text in (options.user, options.server, options.password)
     )
     token = b"%b@%b:%b" % (encode64(uid), encode64(server), encode64(password))
-    loginServer = clientFromString(reactor, options.login)
+    try:
+        loginServer = clientFromString(reactor, options.login)
+        gate = clientFromString(reactor, options.gate)
+        if options.identity is not None:
+            parseIdentity(options.identity)
+    except ValueError as error:
+        PARSER.error(str(error))
     started = reactor.seconds()
 
     def say(text: str) -> None:
         print(f"{reactor.seconds() - started:.2f} s  {text}", flush=True)
 
     async def takeLogin() -> LoggedIn:
-        loggedIn = await login(loginServer, Account(server, uid), token, clock=reactor)
+        account = Account(server, uid)
+        loggedIn = await login(
+            loginServer, account, token, serverIdentity=options.identity, clock=reactor
+        )
         say(f"logged in as {options.user}, login {loggedIn.user.subid.decode('latin-1')}")
         return loggedIn
 
@@ -62,7 +75,6 @@ async def main(reactor: IReactorTime, *arguments: str) -> None:
         endpoint = clientFromString(reactor, ":".join([kind, host, str(port), *rest]))
         return IStreamClientEndpoint(endpoint)
 
-    gate = clientFromString(reactor, options.gate)
     client = MsgClient(reactor, takeLogin, gate, connectTo=connectTo)
     try:
         await ask(client, reactor, say)

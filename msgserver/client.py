@@ -27,7 +27,7 @@ from twisted.internet.endpoints import HostnameEndpoint, connectProtocol
 from twisted.internet.error import ConnectionDone, TimeoutError
 from twisted.internet.interfaces import IProtocol, IReactorTime, IStreamClientEndpoint
 from twisted.internet.task import deferLater
-from twisted.logger import Logger
+from twisted.logger import Logger, LogLevel
 from twisted.python.failure import Failure
 
 from msgserver.clientlogin import MAX_UNANSWERED, ClientLogin, LoggedIn, parseAddress
@@ -36,14 +36,16 @@ from msgserver.errors import (
     BadRequest,
     InvalidState,
     OutcomeUnknown,
+    ProtocolError,
     Refused,
     Unauthorized,
     UserNotFound,
 )
+from msgserver.identity import parseIdentity
 from msgserver.interfaces import Account
 from msgserver.reconnecting import Connected, reconnecting
-from msgserver.wire.classic import ClassicSuite
 from msgserver.wire.login import LoginClient, RandomBytes, Suite
+from msgserver.wire.modern import ModernSuite
 from msgserver.wire.naming import User
 
 LOGIN_TIMEOUT = 10.0
@@ -58,7 +60,7 @@ Seconds to wait when so many attempts in a row have failed: 0.2, 0.4 and so on t
 to one more at random, so that not all the clients of a gate that restarts come at once.
 """
 
-_CLASSIC = ClassicSuite()
+_MODERN = ModernSuite()
 
 
 def login(
@@ -66,7 +68,8 @@ def login(
     account: Account,
     token: bytes,
     *,
-    suite: Suite = _CLASSIC,
+    suite: Suite | None = None,
+    serverIdentity: str | bytes | None = None,
     clock: IReactorTime | None = None,
     timeout: float = LOGIN_TIMEOUT,
     randomBytes: RandomBytes = os.urandom,
@@ -76,20 +79,28 @@ def login(
 
     @param account: whom the token proves; the server does not repeat it.
     @param token: what the login handler over there expects, such as a password; never logged.
+    @param suite: the algorithms, which the server must take; by default the modern suite (L3),
+        with nothing that tells which server it is.
+    @param serverIdentity: the public part of the server's identity key, as C{msgserver-ctl
+        keygen} prints it: 44 characters of base64. A server that does not prove that it has
+        the key is told nothing: not the token, and not who is asking. The suite is the modern
+        one then.
     @param clock: where the time comes from; by default the global reactor.
     @param timeout: seconds until the login is given up.
     @return: fails with L{Unauthorized}, L{msgserver.errors.Forbidden} or
         L{msgserver.errors.NotAcceptable} where the server says no; with
-        L{msgserver.errors.ProtocolError} where it is no login server; with
-        L{twisted.internet.error.TimeoutError}; or as the connection does. Cancelling it
-        closes the connection.
+        L{msgserver.errors.ProtocolError} where it is no login server, does not take the suite,
+        or is not the server that it should be; with L{twisted.internet.error.TimeoutError}; or
+        as the connection does. Cancelling it closes the connection.
+    @raise ValueError: C{serverIdentity} is none, or a suite is given as well.
     """
+    chosen = _suite(suite, serverIdentity)
     if clock is None:
         # Importing it installs it, which is not for the import of this module to decide.
         from twisted.internet import reactor
 
         clock = IReactorTime(reactor)
-    conversation = LoginClientProtocol(LoginClient(suite, token, randomBytes), clock)
+    conversation = LoginClientProtocol(LoginClient(chosen, token, randomBytes), clock)
 
     async def converse() -> LoggedIn:
         await connectProtocol(endpoint, conversation)
@@ -100,6 +111,14 @@ def login(
         return LoggedIn(user, admitted.secret, admitted.address)
 
     return Deferred.fromCoroutine(converse()).addTimeout(timeout, clock, _timedOut)
+
+
+def _suite(suite: Suite | None, serverIdentity: str | bytes | None) -> Suite:
+    if serverIdentity is None:
+        return suite or _MODERN
+    if suite is not None:
+        raise ValueError("serverIdentity goes without suite: it is for the modern suite")
+    return ModernSuite(serverIdentity=parseIdentity(serverIdentity))
 
 
 def _timedOut(result: object, timeout: float) -> NoReturn:
@@ -113,7 +132,8 @@ class MsgClient:
 
     It connects from the next turn of the reactor on, and again whenever the connection is
     lost, until L{close}. It ends by itself where going on is of no use: where a login is
-    refused with L{Unauthorized}, or a handshake with L{BadRequest}.
+    refused with L{Unauthorized}, or a handshake with L{BadRequest}. (Under the modern suite it
+    takes a refusal from nobody but the server that it has agreed on keys with.)
 
     A login outlives broken connections, but its gate may have died, and the login server know
     another: where attempt after attempt has not reached the address that the login gave (L5), a
@@ -236,7 +256,10 @@ class MsgClient:
         try:
             connection = await self._connect()
         except Exception as error:
-            self._log.info("no connection to the gate: {error!r}", error=error)
+            # Who breaks the wire, or is not the server that was expected, may go on doing so:
+            # somebody should look. But it may be anybody in the middle, so the client goes on.
+            level = LogLevel.warn if isinstance(error, ProtocolError) else LogLevel.info
+            self._log.emit(level, "no connection to the gate: {error!r}", error=error)
             raise
         self._connection = connection
         connection.lost.addCallback(self._connectionLost)

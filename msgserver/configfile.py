@@ -27,7 +27,7 @@ from msgserver.identity import readIdentity
 from msgserver.interfaces import ILoginHandler, IMsgHandler
 from msgserver.linkparts import Link, makeControl, makeGateLogin, makeOperator
 
-__all__ = ["Link", "Part", "Parts", "Watched", "loadConfig", "loadOperator"]
+__all__ = ["Link", "Part", "Parts", "WatchPart", "loadConfig", "loadOperator"]
 
 _Settings = TypeVar("_Settings", Login, Gate)
 _Handler = TypeVar("_Handler")
@@ -50,7 +50,7 @@ class Part(Generic[_Settings, _Handler]):
 
 
 @frozen
-class Watched:
+class WatchPart:
     """
     Where a process is watched: the section C{[ops]}, and what that names.
 
@@ -79,7 +79,7 @@ class Parts:
     gate: Part[Gate, IMsgHandler] | None
     control: Link[Control] | None = None
     gateLogin: Link[GateLogin] | None = None
-    ops: Watched | None = None
+    ops: WatchPart | None = None
     identity: Ed25519PrivateKey | None = field(default=None, repr=False)
 
 
@@ -145,7 +145,7 @@ def _readIdentity(reading: Reading) -> Ed25519PrivateKey | None:
     return reading.attempt(readIdentity, file, at=path) if file else None
 
 
-def _makeOps(reading: Reading, reactor: object, process: int) -> Watched | None:
+def _makeOps(reading: Reading, reactor: object, process: int) -> WatchPart | None:
     path, endpoints = ("ops", "listen"), []
     port = reading.value(("ops", "port"))
     for text in reading.value(path) or ():
@@ -156,7 +156,7 @@ def _makeOps(reading: Reading, reactor: object, process: int) -> Watched | None:
         if endpoint is not None:
             endpoints.append((filled, endpoint))
     ops = reading.config.ops
-    return None if ops is None else Watched(ops, tuple(endpoints))
+    return None if ops is None else WatchPart(ops, tuple(endpoints))
 
 
 def _makeGate(reading: Reading, reactor: object, process: int) -> Part[Gate, IMsgHandler] | None:

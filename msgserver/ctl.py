@@ -1,5 +1,5 @@
 """
-C{msgserver-ctl}: an operator's command, over the control link.
+C{msgserver-ctl}: an operator's command, over the control link; two of them are about a file.
 
 No reactor is imported before it is needed.
 """
@@ -21,9 +21,10 @@ from twisted.python.failure import Failure
 import msgserver
 from msgserver.config import Operator
 from msgserver.configfile import Link, loadOperator
-from msgserver.ctlorders import NAME, Order, Status, parse
-from msgserver.ctltables import printable, showGate, showGates, showLogins
+from msgserver.ctlorders import LOCAL, NAME, Order, Status, parse
+from msgserver.ctltables import printable, showGate, showGates, showIdentity, showLogins
 from msgserver.errors import ConfigErrors, GateUnavailable, MsgServerError, Unauthorized
+from msgserver.identity import publicText, readIdentity, writeIdentity
 from msgserver.later import asked
 from msgserver.remote.link import LinkTimes
 from msgserver.remote.operations import RemoteOperations
@@ -35,7 +36,7 @@ class Outcome:
     What has come of an order.
 
     @ivar output: what it shows.
-    @ivar complaints: what went wrong, a line each.
+    @ivar complaints: what went wrong, a line each; or what is to be done next.
     """
 
     status: Status
@@ -93,6 +94,25 @@ async def _isThere(operations: RemoteOperations) -> bool:
     return True
 
 
+_NEXT = (
+    "give clients that line, for login(..., serverIdentity=...), and name {file} in the server's"
+    " config, as identity in [login]"
+)
+
+
+def operateAlone(order: Order) -> Outcome:
+    """Carry out an order that is about a file, and no server."""
+    isNew = order.verb == "keygen"
+    try:
+        identity = writeIdentity(order.file) if isNew else publicText(readIdentity(order.file))
+    except ValueError as error:
+        return Outcome(Status.REFUSED, complaints=(str(error),))
+    shown = showIdentity(order.file, identity, order.wantsJSON)
+    # Not among what is shown: that is for a file or a program, and it is the line alone.
+    hints = (_NEXT.format(file=order.file),) if isNew and not order.wantsJSON else ()
+    return Outcome(Status.DONE, shown, hints)
+
+
 def say(outcome: Outcome, out: TextIO | None, err: TextIO | None) -> Status:
     """
     Write what has come of an order.
@@ -136,6 +156,8 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     version = f"msgserver {msgserver.__version__}, Twisted {twisted.__version__}"
     try:
         order = parse(sys.argv[1:] if arguments is None else arguments, version)
+        if order.verb in LOCAL:
+            raise SystemExit(say(operateAlone(order), sys.stdout, sys.stderr))
         from twisted.internet import reactor
 
         react(_perform, (order, loadOperator(order.config, reactor)))

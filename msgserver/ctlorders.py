@@ -33,10 +33,11 @@ class Order:
     """
     What a command line says.
 
-    @ivar config: the config file.
+    @ivar config: the config file; empty where the verb is L{LOCAL}.
     @ivar uid: whose logins; None for everybody's.
     @ivar subid: which of them; None for all.
     @ivar gate: what the gate is called.
+    @ivar file: a key's file.
     """
 
     config: str
@@ -45,15 +46,17 @@ class Order:
     uid: bytes | None = None
     subid: bytes | None = None
     gate: str = ""
+    file: str = ""
 
     def __str__(self) -> str:
         names = [bytesText(raw) for raw in (self.uid, self.subid) if raw is not None]
-        return " ".join(filter(None, [self.verb, *names, self.gate]))
+        return " ".join(filter(None, [self.verb, *names, self.gate, self.file]))
 
 
 _ABOUT = (
     "Shows and commands a login server and its gates. FILE is a config with a section [operator],"
-    " or that of a login server on this machine, with its [login.control]."
+    " or that of a login server on this machine, with its [login.control]; keygen and identity"
+    " take none."
 )
 _ABOUT_BYTES = (
     "A uid or subid that is no printable text is shown as base64:..., and read so. Write -- before"
@@ -81,13 +84,29 @@ VERBS = {
         "Has a gate take new logins again.",
         "undrain sample@gate.example.org:8888",
     ),
+    "keygen": (
+        "make an identity key for a login server",
+        "Makes an identity key (Ed25519) in a new file, which only its owner may read, and shows"
+        " its public part: what clients know the server by. Name the file in the server's [login],"
+        " as identity.",
+        "keygen identity.pem",
+    ),
+    "identity": (
+        "show the public part of an identity key",
+        "Shows the public part of an identity key: what clients know the server by.",
+        "identity identity.pem",
+    ),
 }
 """Each verb, with its summary, what it does, and an example."""
+
+LOCAL = ("keygen", "identity")
+"""The verbs that are about a file, and need neither a config nor a server."""
 
 _ABOUT_STATUSES = f"""\
 exit status:
   {Status.DONE}    done
-  {Status.REFUSED}    not done: the login server says no, or a gate does not answer
+  {Status.REFUSED}    not done: the login server says no, or a gate does not answer, or the
+       file of a key is not as it must be
   {Status.MISTAKEN}    not done: there is a mistake in the command line or in the config file
   {Status.UNREACHABLE}    no login server is there, or it does not take the key, or it went away
   {Status.INTERRUPTED}  interrupted
@@ -104,30 +123,38 @@ def parse(arguments: Sequence[str], version: str) -> Order:
     @param version: what C{--version} shows.
     @raise SystemExit: it is wrong, or asks for help or the version.
     """
-    options = ArgumentParser(prog=NAME, add_help=False)
+    json = ArgumentParser(prog=NAME, add_help=False)
+    json.add_argument("--json", action="store_true", default=SUPPRESS, help="show JSON")
+    options = ArgumentParser(prog=NAME, add_help=False, parents=[json])
     options.add_argument("-c", "--config", metavar="FILE", default=SUPPRESS, help="a config file")
-    options.add_argument("--json", action="store_true", default=SUPPRESS, help="show JSON")
     parser = ArgumentParser(
         prog=NAME,
         parents=[options],
         **_texts(_ABOUT, "gates", _ABOUT_STATUSES),
     )
     parser.add_argument("--version", action="version", version=version, help="show the version")
-    _addVerbs(parser, options)
+    _addVerbs(parser, options, json)
     options.usage = parser.format_usage().removeprefix("usage: ")
     # Options may stand anywhere, but argparse by itself takes none between two arguments.
     found, rest = options.parse_known_args(arguments)
     said = vars(parser.parse_args(rest, found))
-    if "config" not in said:
+    config = said.pop("config", None)
+    if said["verb"] in LOCAL:
+        if config is not None:
+            parser.error(f"{said['verb']} asks no server, and takes no -c FILE")
+    elif config is None:
         parser.error("-c FILE is required")
-    return Order(wantsJSON=said.pop("json", False), **said)
+    return Order(config or "", wantsJSON=said.pop("json", False), **said)
 
 
-def _addVerbs(parser: ArgumentParser, options: ArgumentParser) -> None:
+def _addVerbs(parser: ArgumentParser, options: ArgumentParser, json: ArgumentParser) -> None:
     verbs = parser.add_subparsers(dest="verb", metavar="COMMAND", required=True, title="commands")
     added = {
         verb: verbs.add_parser(
-            verb, help=summary, parents=[options], **_texts(description, example)
+            verb,
+            help=summary,
+            parents=[json if verb in LOCAL else options],
+            **_texts(description, example),
         )
         for verb, (summary, description, example) in VERBS.items()
     }
@@ -143,11 +170,14 @@ def _addVerbs(parser: ArgumentParser, options: ArgumentParser) -> None:
             metavar="GATE",
             help="a gate's name, as shown; or its address or server name, if no other has that",
         )
+    for verb in LOCAL:
+        added[verb].add_argument("file", metavar="FILE", help="the key's file, in PEM form")
 
 
 def _texts(description: str, example: str, more: str = "") -> dict[str, Any]:
     """Lay out the texts of a parser's help, whose lines argparse then leaves alone."""
-    examples = f"example:\n  {NAME} -c hello.toml {example}"
+    options = "" if example.split()[0] in LOCAL else "-c hello.toml "
+    examples = f"example:\n  {NAME} {options}{example}"
     return {
         "description": textwrap.fill(description, _WIDTH),
         "epilog": f"{more}\n{examples}" if more else examples,

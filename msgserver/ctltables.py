@@ -82,6 +82,15 @@ def showLogins(reports: Sequence[LoginReport], wantsJSON: bool, uid: bytes | Non
     return "nobody is logged in\n" if uid is None else f"{bytesText(uid)} is not logged in\n"
 
 
+def showIdentity(file: str, identity: str, wantsJSON: bool) -> str:
+    """
+    Show the public part of a key.
+
+    @param file: the key's; as text it is left out.
+    """
+    return _json({"file": file, "identity": identity}) if wantsJSON else f"{identity}\n"
+
+
 def _json(document: object) -> str:
     # In ASCII alone, it is right on whatever it is written to.
     return json.dumps(document, indent=2) + "\n"

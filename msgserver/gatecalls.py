@@ -36,6 +36,10 @@ class GateCalls:
         self._clock = clock
         self._gateTimeout = gateTimeout
 
+    def isLate(self, member: Member) -> bool:
+        """Say whether a gate has been late lately, or is so at this moment."""
+        return member.isLate(self._clock.seconds())
+
     async def ask(
         self,
         member: Member,

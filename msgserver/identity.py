@@ -25,6 +25,7 @@ _SIZE = 32
 _MODE = 0o600
 _LARGEST = 65536
 """Bytes of a key's file at most; a key has some hundred."""
+_HINT = "msgserver-ctl keygen makes one"
 
 
 def writeIdentity(path: str) -> str:
@@ -76,15 +77,15 @@ def readIdentity(path: str) -> Ed25519PrivateKey:
     try:
         key = load_pem_private_key(pem, None)
     except TypeError:
-        raise ValueError(f"{path} has a passphrase, which nobody is there to type") from None
+        raise ValueError(
+            f"{path} has a passphrase, which nobody is there to type: openssl pkey -in {path} -out"
+            " FILE writes it without"
+        ) from None
     except (ValueError, UnsupportedAlgorithm):
         raise ValueError(f"{path} is no private key in PEM form: {_HINT}") from None
     if not isinstance(key, Ed25519PrivateKey):
         raise ValueError(f"{path} is no Ed25519 key: {_HINT}")
     return key
-
-
-_HINT = "msgserver-ctl keygen makes one"
 
 
 def publicText(key: Ed25519PrivateKey) -> str:
@@ -94,13 +95,13 @@ def publicText(key: Ed25519PrivateKey) -> str:
 
 def parseIdentity(text: str | bytes) -> bytes:
     """
-    Read what L{publicText} writes.
+    Read what L{publicText} writes, with or without the space around it that a file has.
 
     @return: 32 bytes.
     @raise ValueError: it is none.
     """
     try:
-        raw = decode64(text.encode("ascii") if isinstance(text, str) else text)
+        raw = decode64((text.encode("ascii") if isinstance(text, str) else text).strip())
     except ValueError:
         raw = b""
     if len(raw) != _SIZE:

@@ -247,5 +247,8 @@ class IMsgConnections(Interface):
         @raise Refused: with the status that the client is told.
         """
 
+    def answered(connection: Connection) -> None:
+        """Take note that the first answers of a connection leave: once, and of no other."""
+
     def disconnect(connection: Connection) -> None:
         """Take note that a connection is lost: the current one of its login, or not (U1)."""

@@ -5,7 +5,6 @@ The ports of a server, as a service; and the files that its connections need.
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Callable, Sequence
 from ipaddress import ip_address
 from typing import Any
@@ -23,7 +22,7 @@ from twisted.internet.interfaces import (
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-_TLS = re.compile(r"(haproxy:)?(tls|ssl):")
+from msgserver.endpointstrings import hasTLS, isProxied
 
 _OTHER_FILES = 64
 """How many descriptors there are beside connections, about: ports, logs, what handlers open."""
@@ -73,6 +72,11 @@ class ListenService(Service):
         self._hasStarted = False
         self._exposed: list[str] = []
 
+    @property
+    def isListening(self) -> bool:
+        """Whether all of its ports are open."""
+        return len(self._ports) == len(self._endpoints)
+
     def privilegedStartService(self) -> None:
         """
         Listen, while the process may still use the ports that only root may.
@@ -113,14 +117,15 @@ class ListenService(Service):
     def _opened(self, port: IListeningPort, text: str) -> None:
         self._ports.append(port)
         place = _placeOf(port.getHost())
-        hasTLS = self._hasTLS or _TLS.match(text) is not None
-        if not hasTLS and not _isLocal(port.getHost()):
+        isEncrypted = self._hasTLS or hasTLS(text)
+        # What a proxy passes on comes from elsewhere, wherever the proxy is.
+        if not isEncrypted and (isProxied(text) or not _isLocal(port.getHost())):
             self._exposed.append(place)
         self.log.info(
             "{section}: listening on {place}{tls}",
             section=self._section,
             place=place,
-            tls=" with TLS" if hasTLS else "",
+            tls=" with TLS" if isEncrypted else "",
         )
 
 

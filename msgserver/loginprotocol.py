@@ -30,7 +30,6 @@ from msgserver.limits import (
 from msgserver.strangerlog import StrangerLog
 from msgserver.wire.login import LoginServer, RandomBytes, Suite, TokenReceived
 
-
 _DEADLINE = "login_timeout"
 """The config key of the time that a conversation may take."""
 

@@ -160,6 +160,8 @@ class LoginService(Service):
             self.log.info(
                 "{account} logged in at {gate} from {peer}",
                 event="login",
+                uid=uid,
+                subid=record.subid,
                 account=account,
                 gate=member.name,
                 peer=peer,

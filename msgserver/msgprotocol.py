@@ -42,7 +42,6 @@ from msgserver.wire.framing import MAX_PACKET
 from msgserver.wire.gate import GateServer
 from msgserver.wire.naming import Handshake
 
-
 _DEADLINE = "handshake_timeout"
 """The config key of the time that a handshake may take."""
 
@@ -268,9 +267,25 @@ class MsgProtocol(Protocol):
             self.dataReceived = self._serveMetered  # type: ignore[method-assign]  # as above
             self._meter = RequestMeter(rate, self._connection.login, self._turnCame)
             behind = self._meter.take(behind)
+        answers = self._connection.receive(behind)
         # In one piece: a transport that takes only a part of the first has no requests begun.
-        self._write(accepted + self._connection.receive(behind))
+        self._write(accepted + answers)
+        if answers:
+            self.factory.connections.answered(self._connection)
+        elif not self._isClosing:
+            self._tellOfFirst(self._connection)
         self._adjust(self._connection)
+
+    def _tellOfFirst(self, connection: Connection) -> None:
+        """Tell when the first answers leave. From the second on, nothing stands in between."""
+        write = self._write
+
+        def writeFirst(answers: bytes) -> None:
+            self._write = write
+            write(answers)
+            self.factory.connections.answered(connection)
+
+        self._write = writeFirst
 
     def _serveMetered(self, data: bytes) -> None:
         """Serve no more than the login's rate allows; the rest waits, and no more is read."""
@@ -392,11 +407,7 @@ class MsgFactory(Factory["MsgProtocol"]):
         self.rate: RequestRate | None = None
         if limits.requestRate:
             self.rate = RequestRate(
-                clock,
-                limits.requestRate,
-                limits.requestBurst,
-                limits.maxPacket,
-                self.limits.hits,
+                clock, limits.requestRate, limits.requestBurst, limits.maxPacket
             )
         self._maxPacket = limits.maxPacket
 

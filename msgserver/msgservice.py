@@ -21,10 +21,12 @@ from msgserver.answering import Answering
 from msgserver.cluster import GateLoad, IGate, ILoginDirectory, LoginRecord, Registration
 from msgserver.deadlines import Deadlines
 from msgserver.errors import Forbidden, GateUnavailable, InvalidState, Refused, UserNotFound
+from msgserver.gatecounts import GateCounts, LogoutReason
 from msgserver.interfaces import IMsgConnection, IMsgConnections, IMsgHandler, User
 from msgserver.later import asked, within
 from msgserver.msggate import MsgGate
 from msgserver.sessions import Connection, Login, Logins, SessionLimits
+from msgserver.tally import Tally
 from msgserver.wire.login import RandomBytes
 from msgserver.wire.naming import MAX_INDEX, Handshake, encode64, handshakeText
 
@@ -68,6 +70,7 @@ class MsgService(Service):
     @param directory: the login side; None for a gate whose logins come from its handler alone.
     @param address: the C{host:port} that clients reach it at, told to them at login (L5).
     @param weight: how large a share of new logins it takes, next to the others of its name.
+    @ivar counts: what has become of its logins and their connections.
     """
 
     log = Logger()
@@ -98,6 +101,7 @@ class MsgService(Service):
         self._maxPacket = sessionLimits.maxPacket
         self._logins = Logins(sessionLimits, self._answering)
         self._away: Deadlines[Login] = Deadlines(clock, self._limits.awayTimeout, self._awayTooLong)
+        self.counts = GateCounts(clock)
         self._kicks: dict[User, list[Deferred[None]]] = {}
         self._connections: set[Connection] = set()
         self._onClosed: Deferred[None] | None = None
@@ -135,11 +139,13 @@ class MsgService(Service):
             self.log.warn("stopping with {n} requests unanswered", n=self._answering.running)
         # Who is being kicked has the rest of the kick's time, to have its data saved (U3).
         kicked = [self.kick(user.uid, user.subid) for user in self._kicks]
-        ended = [self.end(login.user) for login in self._logins if login.user not in self._kicks]
+        users = [login.user for login in self._logins if login.user not in self._kicks]
+        ended = [self.end(user, LogoutReason.SHUTDOWN) for user in users]
         await within(clock, limits.kickTimeout, DeferredList(kicked + ended))
         if not await within(clock, limits.drainTimeout, self._allClosed()):
             for connection in self._connections:
                 connection.transport.abort()
+        self.log.info("the gate has ended its logins", event="gate_drained", logins=len(users))
         if self._directory is not None:
             await self._directory.unregister(self).addErrback(self._logged("unregister"))
 
@@ -160,6 +166,20 @@ class MsgService(Service):
 
     def _load(self) -> GateLoad:
         return GateLoad(len(self._logins), len(self._connections), self._answering.running)
+
+    def tally(self) -> Tally:
+        """Tell what the logins have done so far, all that have ended included."""
+        return self._logins.tally(self._connections, self._answering.running)
+
+    @property
+    def isOpen(self) -> bool:
+        """Whether it takes new logins."""
+        return self._state is _State.OPEN
+
+    @property
+    def current(self) -> GateLoad:
+        """What it is doing at this moment."""
+        return self._load()
 
     def _allClosed(self) -> Deferred[None]:
         if not self._connections:
@@ -222,7 +242,7 @@ class MsgService(Service):
         deadline = clock.seconds() + limit
         if not await within(clock, limit, self._tell("kicked", user)):
             self.log.warn("kicked({user}) takes longer than kick_timeout", user=user)
-        self.log.info("{user} is kicked", user=user)
+        self.log.info("{user} is kicked", user=user, event="kick", uid=user.uid, subid=user.subid)
         await within(clock, max(0, deadline - clock.seconds()), self.end(user))
         for waiting in self._kicks.pop(user):
             waiting.callback(None)
@@ -235,7 +255,11 @@ class MsgService(Service):
         """See L{IGate.setDraining}."""
         if self._state is not _State.STOPPING:
             self._state = _State.DRAINING if isDraining else _State.OPEN
-            self.log.info("the gate {state}", state=self._state.value)
+            self.log.info(
+                "the gate {state}",
+                state=self._state.value,
+                event="gate_draining" if isDraining else "gate_open",
+            )
         if self._directory is None:
             return succeed(None)
         told = self._directory.draining(self, self._state is not _State.OPEN)
@@ -270,18 +294,25 @@ class MsgService(Service):
             replaced.transport.abort()  # H4
         self._away.stop(connection.login)
         self._connections.add(connection)
+        self.counts.connected(connection, isReplacing=replaced is not None)
         return connection
 
     def disconnect(self, connection: Connection) -> None:
         """See L{IMsgConnections.disconnect}."""
         self._connections.discard(connection)
+        self.counts.lost(connection)
         login = connection.login
         if login.disconnect(connection) and not login.isEnded:
+            self.counts.dropped(login)
             self._away.start(login)
             self._tell("disconnected", login.user)
         if not self._connections and self._onClosed is not None:
             self._onClosed.callback(None)
             self._onClosed = None
+
+    def answered(self, connection: Connection) -> None:
+        """See L{IMsgConnections.answered}."""
+        self.counts.answered(connection)
 
     # The life of a login
 
@@ -309,10 +340,11 @@ class MsgService(Service):
         self._away.start(login)
         return login
 
-    def end(self, user: User) -> Deferred[None]:
+    def end(self, user: User, reason: LogoutReason = LogoutReason.LOGOUT) -> Deferred[None]:
         """
-        End a login, whatever for (U2). Where it has ended already nothing happens.
+        End a login (U2). Where it has ended already nothing happens.
 
+        @param reason: what for; of one that is being kicked it is that, whoever is first.
         @return: fires when the handler's C{loggedOut} is done; never fails.
         """
         login = self._logins.end(user)
@@ -324,15 +356,25 @@ class MsgService(Service):
         if self._directory is not None and login.epoch:
             told = self._directory.loggedOut(self, user.uid, user.subid)
             told.addErrback(self._logged("loggedOut"))
-        self.log.info("{user} is logged out", user=user)
+        if user in self._kicks:
+            reason = LogoutReason.KICK
+        self.counts.ended(login, reason)
+        self.log.info(
+            "{user} is logged out: {reason}",
+            user=user,
+            event="logout",
+            uid=user.uid,
+            subid=user.subid,
+            reason=reason.value,
+        )
         return self._tell("loggedOut", user)
 
     def _forgotten(self, login: Login) -> None:
         self.log.info("{user} asked for what is no longer known (S7)", user=login.user)
-        self.end(login.user)
+        self.end(login.user, LogoutReason.FORGOTTEN)
 
     def _awayTooLong(self, login: Login) -> None:
-        self.end(login.user)
+        self.end(login.user, LogoutReason.AWAY)
 
     def _tell(self, what: str, user: User) -> Deferred[None]:
         return asked(getattr(self._handler, what), user).addErrback(self._logged(what))

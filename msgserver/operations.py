@@ -4,6 +4,9 @@ What a login server does for operators.
 
 from __future__ import annotations
 
+from enum import Enum
+
+from attrs import frozen
 from twisted.internet.defer import CancelledError, Deferred, gatherResults
 from twisted.logger import Logger
 from zope.interface import implementer
@@ -15,6 +18,32 @@ from msgserver.gatecalls import EPOCHS, GateCalls
 
 _LOAD_TIME = 2.0
 """Seconds that a gate has at most to tell its load, so that one does not hold up the table."""
+
+
+class GateState(Enum):
+    """Whether a gate is given logins, in a word: the first of these that holds."""
+
+    DRAINING = "draining"
+    """It takes none."""
+    LATE = "late"
+    """Only where no other takes them: it was slow to answer lately."""
+    OPEN = "open"
+
+
+@frozen
+class GateOutlook:
+    """
+    What a login server knows of a gate without asking it.
+
+    @ivar name: see L{GateReport.name}.
+    @ivar server: its server name, which it may share.
+    @ivar logins: how many it is known to have.
+    """
+
+    name: str
+    server: str
+    state: GateState
+    logins: int
 
 
 @implementer(IOperations)
@@ -34,6 +63,18 @@ class Operations:
         members = self._directory.members()
         reports = [Deferred.fromCoroutine(self._report(member)) for member in members]
         return gatherResults(reports, consumeErrors=True)
+
+    def states(self) -> list[GateOutlook]:
+        """Tell what is known of every gate, at once, in the order of their names."""
+        return [
+            GateOutlook(member.name, member.server, self._stateOf(member), len(member.places))
+            for member in self._directory.members()
+        ]
+
+    def _stateOf(self, member: Member) -> GateState:
+        if member.isDraining:
+            return GateState.DRAINING
+        return GateState.LATE if self._calls.isLate(member) else GateState.OPEN
 
     async def _report(self, member: Member) -> GateReport:
         load: GateLoad | None = None

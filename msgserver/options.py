@@ -17,6 +17,7 @@ from msgserver.compiled import howSessionsRun
 from msgserver.config import exampleConfig
 from msgserver.configfile import Parts, loadConfig
 from msgserver.errors import ConfigErrors
+from msgserver.jsonlog import useLogFormat
 
 
 def _processOf(text: str) -> int:
@@ -43,6 +44,7 @@ class Options(usage.Options):
             "Be this process of the gate alone, from 1: see processes.",
             _processOf,
         ],
+        ["log-format", None, None, "How the log is written: text, or json, an object a line."],
     ]
     optFlags = [
         ["supervised", None, "Stop when standard input ends: whoever started this is gone."],
@@ -65,6 +67,7 @@ class Options(usage.Options):
         @raise SystemExit: that was all there was to do, or there are mistakes. A UsageError
             would bury them under a page on how to use twistd.
         """
+        useLogFormat(self["log-format"], self.parent)
         if self["print-config"]:
             print(exampleConfig(), end="")
             raise SystemExit(0)

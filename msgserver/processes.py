@@ -5,7 +5,6 @@ A gate of several processes: the one that supervises, and what each of the other
 from __future__ import annotations
 
 import os
-import re
 import signal
 import sys
 from collections.abc import Callable
@@ -25,6 +24,8 @@ from twisted.logger import Logger, LogLevel
 from twisted.python.failure import Failure
 from twisted.runner.procmon import LoggingProtocol, ProcessMonitor
 from zope.interface import Interface, implementer
+
+from msgserver.jsonlog import RELAYED, readLine
 
 _TWIST = (
     'import os, runpy; hasattr(os, "setsid") and os.setsid();'
@@ -49,13 +50,13 @@ _LAST_WORDS = 1.0
 """Seconds that a process is listened to once it is dead."""
 
 _LONGEST_LINE = 65536
-"""Bytes of a line after which it is logged though it has no end yet, about."""
+"""
+Bytes of a line after which it is logged though it has no end yet, about; more than any line of
+L{msgserver.jsonlog} has.
+"""
 
-_LEVEL = re.compile(r"\[[\w.]+#(debug|info|warn|error|critical)\] ")
-"""What tells the level of a line, and of those without that follow it."""
-
-_TIME = re.compile(rb"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d[+-]\d{4} ")
-"""What the lines of a process's log begin with, and those of this one's, too."""
+_STDERR = 2
+"""Where a process writes what is wrong before it has a log, or as it dies."""
 
 
 class GateProcesses(Service):
@@ -77,9 +78,11 @@ class GateProcesses(Service):
         self._monitor.killTime = ceil(stopTime)
         twist = [sys.executable, "-c", _TWIST, f"--reactor={_nameOf(reactor)}"]
         # Not what strangers do, at debug: what they could fill is a pipe that this process empties.
-        log = ["--log-format=text", "--log-level=info"]
+        log = ["--log-level=info"]
         for process in range(1, count + 1):
             options = ["--config", file, "--process", str(process), "--supervised"]
+            # What is read here, however this process writes its own log.
+            options += ["--log-format", "json"]
             # Where the config was read, and its handlers found: twistd may go elsewhere.
             self._monitor.addProcess(
                 f"gate {process}",
@@ -141,13 +144,12 @@ class _Relay(ProcessProtocol):
         self._clock = clock
         self._monitored = monitored
         self._begun: dict[int, bytes] = {}
-        self._level = LogLevel.info
         self._ending: IDelayedCall | None = None
 
     def connectionMade(self) -> None:
         """Tell which process it is."""
         self._monitored.makeConnection(self.transport)
-        self.log.info("[{name}] is process {pid}", name=self._name, pid=self.transport.pid)
+        self.log.info("[{process}] is process {pid}", process=self._name, pid=self.transport.pid)
 
     def childDataReceived(self, childFD: int, data: bytes) -> None:
         """Log whole lines."""
@@ -157,7 +159,7 @@ class _Relay(ProcessProtocol):
             begun = b""
         self._begun[childFD] = begun
         for line in lines:
-            self._say(line)
+            self._say(childFD, line)
 
     def processExited(self, reason: Failure) -> None:
         """Wait for its last words, but not for those of what it has left behind."""
@@ -170,14 +172,14 @@ class _Relay(ProcessProtocol):
             self._ended(reason)
 
     def _ended(self, reason: Failure) -> None:
-        for begun in self._begun.values():
-            self._say(begun)
+        for childFD, begun in self._begun.items():
+            self._say(childFD, begun)
         self._begun.clear()
         isWanted = not self._monitored.service.running
         self.log.emit(
             LogLevel.info if isWanted else LogLevel.warn,
-            "[{name}] has ended: {end}",
-            name=self._name,
+            "[{process}] has ended: {end}",
+            process=self._name,
             end=_endOf(reason.value),
         )
         self._monitored.processEnded(reason)
@@ -186,12 +188,21 @@ class _Relay(ProcessProtocol):
     def _name(self) -> str:
         return self._monitored.name
 
-    def _say(self, line: bytes) -> None:
-        if line:
-            text = _TIME.sub(b"", line, count=1).decode(errors="backslashreplace")
-            if match := _LEVEL.match(text):
-                self._level = LogLevel.lookupByName(match[1])
-            self.log.emit(self._level, "[{name}] {text}", name=self._name, text=text)
+    def _say(self, childFD: int, line: bytes) -> None:
+        if (said := readLine(line)) is not None:
+            text = f"[{said['source']}#{said['level']}] {said['message']}"
+            if "traceback" in said:
+                text += f"\n{said['traceback']}"
+            level = LogLevel.lookupByName(said["level"])
+            # For a log in JSON: what was said there, and when, not how it looks here.
+            relayed = {RELAYED: said}
+        elif line:
+            text = line.decode(errors="backslashreplace")
+            level = LogLevel.warn if childFD == _STDERR else LogLevel.info
+            relayed = {}
+        else:
+            return
+        self.log.emit(level, "[{process}] {text}", process=self._name, text=text, **relayed)
 
 
 class Supervised(Service):

@@ -10,12 +10,16 @@ import os
 from collections.abc import Sequence
 from typing import Any
 
+import twisted
+from attrs import AttrsInstance, fields
 from twisted.application.service import MultiService, Service
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.logger import Logger
 
+import msgserver
 from msgserver.cluster import ILoginDirectory
 from msgserver.collector import settle
+from msgserver.compiled import howSessionsRun
 from msgserver.config import Control, Gate, GateLogin, Login
 from msgserver.configfile import Link, Part, Parts
 from msgserver.endpointstrings import isOverheard, isProxied
@@ -24,8 +28,10 @@ from msgserver.limits import FailureLimits, LoginFailures, Networks
 from msgserver.listening import ListenService, provideFiles
 from msgserver.loginprotocol import LoginFactory, LoginLimits
 from msgserver.loginservice import LoginService
+from msgserver.metrics import makeRegistry
 from msgserver.msgprotocol import GateLimits, MsgFactory
 from msgserver.msgservice import LifeLimits, MsgService
+from msgserver.opsserver import Health, OpsFactory
 from msgserver.options import Options
 from msgserver.readset import ReadSet, hasReadSets
 from msgserver.remote.door import OPERATOR, ControlFactory, ControlLinks, Keys, identityOf
@@ -34,6 +40,7 @@ from msgserver.remote.link import LinkTimes
 from msgserver.remote.servers import GateKey, LoginServers
 from msgserver.sections import SUITES
 from msgserver.sessions import SessionLimits
+from msgserver.watched import Watched
 from msgserver.wire.classic import ClassicSuite
 from msgserver.wire.login import Suite
 from msgserver.wire.modern import ModernSuite
@@ -48,7 +55,7 @@ def makeService(options: Options) -> MultiService:
     parts = options.parts
     # The connections of a gate that has several processes are theirs.
     gate = None if _hasProcesses(parts.gate) else parts.gate
-    settings = [part.settings for part in (parts.login, gate, parts.control) if part]
+    settings = [each.settings for each in (parts.login, gate, parts.control, parts.ops) if each]
     provideFiles(sum(each.maxclient for each in settings))
     everything = assemble(parts, reactor, os.path.abspath(options["config"]))
     if options["supervised"]:
@@ -95,38 +102,128 @@ def assemble(parts: Parts, reactor: Any, file: str = "") -> MultiService:
     @param reactor: the one that the parts were loaded with.
     @param file: the config file, for the processes of a gate that has several.
     """
-    services: list[Service] = []
-    ports: list[Service] = []
-    directory: ILoginDirectory | None = None
+    assembly = _Assembly(parts, reactor)
     if parts.login is not None:
-        failures = _makeFailures(parts.login.settings, reactor)
-        logins = _makeLogin(parts.login, failures, reactor)
-        directory = logins
-        services.append(logins)
-        ports.append(_makeLoginPorts(parts, logins, failures, reactor))
-        if parts.control is not None:
-            factory = _makeControl(parts.control, parts.login, logins, reactor)
-            services.append(ControlLinks(factory))
-            ports.append(
-                ListenService(
-                    "login.control",
-                    parts.control.endpoints,
-                    lambda text: factory,
-                    hasTLS=parts.control.hasTLS,
-                )
-            )
+        assembly.addLogin(parts.login)
     if _hasProcesses(parts.gate):
-        services.append(_makeProcesses(parts, reactor, file))
+        assembly.services.append(_makeProcesses(parts, reactor, file))
     elif parts.gate is not None:
-        if parts.gateLogin is not None:
-            directory = _makeServers(parts.gateLogin, parts.gate, reactor)
-        gate = _makeGate(parts.gate, directory, reactor)
-        services.append(gate)
-        ports.append(_makeGatePorts(parts.gate, gate, reactor))
+        assembly.addGate(parts.gate)
     everything = _Servers()
-    for service in services + ports:
+    for service in assembly.finish():
         service.setServiceParent(everything)
     return everything
+
+
+class _Assembly:
+    """
+    The parts of a process while they are put together.
+
+    @ivar services: in the order in which they start; the ports start behind them.
+    """
+
+    def __init__(self, parts: Parts, reactor: Any) -> None:
+        self.services: list[Service] = []
+        self._parts = parts
+        self._reactor = reactor
+        self._ports: list[ListenService] = []
+        self._directory: ILoginDirectory | None = None
+        # The arguments of Watched, as far as there are such parts.
+        self._watched: dict[str, Any] = {}
+
+    def addLogin(self, part: Part[Login, ILoginHandler]) -> None:
+        """Add the login server, and its end of the control link."""
+        parts, reactor = self._parts, self._reactor
+        failures = _makeFailures(part.settings, reactor)
+        logins = _makeLogin(part, failures, reactor)
+        suites: dict[str, Suite] = {
+            "modern": ModernSuite(signingKey=parts.identity),
+            "classic": ClassicSuite(),
+        }
+        factory = LoginFactory(
+            logins,
+            reactor,
+            suites.values(),
+            LoginLimits(timeout=part.settings.loginTimeout, **_sharedWith(part, LoginLimits)),
+            failures=failures,
+        )
+
+        def factoryOf(text: str) -> LoginFactory:
+            chosen = [suites[name] for name in _suitesOf(part.settings, text)]
+            return factory.at(isProxied=isProxied(text), suites=chosen)
+
+        isWeak = "classic" in part.settings.suites
+        self.services.append(logins)
+        self._ports.append(ListenService("login", part.endpoints, factoryOf, isWeak=isWeak))
+        self._directory = logins
+        self._watched |= {
+            "operations": logins.operations,
+            "loginPort": factory,
+            "failures": failures,
+        }
+        if parts.control is not None:
+            self._addControl(parts.control, part, logins)
+
+    def _addControl(
+        self, link: Link[Control], part: Part[Login, ILoginHandler], logins: LoginService
+    ) -> None:
+        factory = _makeControl(link, part, logins, self._reactor)
+        self.services.append(ControlLinks(factory))
+        self._ports.append(
+            ListenService("login.control", link.endpoints, lambda text: factory, hasTLS=link.hasTLS)
+        )
+        self._watched |= {"control": factory, "servernames": tuple(link.settings.gates)}
+
+    def addGate(self, part: Part[Gate, IMsgHandler]) -> None:
+        """Add the gate, and its end of the control link."""
+        parts, reactor, settings = self._parts, self._reactor, part.settings
+        if parts.gateLogin is not None:
+            self._directory = _makeServers(parts.gateLogin, part, reactor)
+            self._watched["servers"] = self._directory
+        gate = _makeGate(part, self._directory, reactor)
+        factory = MsgFactory(
+            gate,
+            reactor,
+            GateLimits(**_sharedWith(part, GateLimits)),
+            isDirect=settings.directSend,
+            readSet=ReadSet(reactor) if settings.batchReads and hasReadSets(reactor) else None,
+        )
+
+        def factoryOf(text: str) -> MsgFactory:
+            return factory.at(isProxied=isProxied(text))
+
+        self.services.append(gate)
+        self._ports.append(ListenService("gate", part.endpoints, factoryOf))
+        self._watched |= {"gate": gate, "gatePort": factory}
+
+    def finish(self) -> list[Service]:
+        """Give all services, in the order in which they start."""
+        ports, ops = self._ports, self._parts.ops
+        watching: list[Service] = []
+        if ops is not None:
+            watched = Watched(
+                isListening=lambda: all(port.isListening for port in ports), **self._watched
+            )
+            factory = OpsFactory(
+                makeRegistry(watched, msgserver.__version__),
+                watched.notReady,
+                Health(msgserver.__version__, twisted.__version__, howSessionsRun()),
+                self._reactor,
+                ops.settings.maxclient,
+            )
+            # The first to start and the last to stop: it tells of all the others.
+            watching.append(ListenService("ops", ops.endpoints, lambda text: factory))
+        return [*watching, *self.services, *ports]
+
+
+def _sharedWith(part: Part[Any, Any], cls: type[AttrsInstance]) -> dict[str, Any]:
+    """Give those settings of a section that a class of limits has under the same names."""
+    settings = part.settings
+    return {
+        each.name: getattr(settings, each.name)
+        for each in fields(cls)
+        if hasattr(settings, each.name)
+    }
 
 
 def _makeFailures(settings: Login, reactor: Any) -> LoginFailures:
@@ -153,35 +250,6 @@ def _makeLogin(
         settings.sticky,
         failures,
     )
-
-
-def _makeLoginPorts(
-    parts: Parts, logins: LoginService, failures: LoginFailures, reactor: Any
-) -> ListenService:
-    assert parts.login is not None
-    settings = parts.login.settings
-    suites: dict[str, Suite] = {
-        "modern": ModernSuite(signingKey=parts.identity),
-        "classic": ClassicSuite(),
-    }
-    limits = LoginLimits(
-        maxclient=settings.maxclient,
-        timeout=settings.loginTimeout,
-        maxStrangers=settings.maxStrangers,
-        addressMaxclient=settings.addressMaxclient,
-        addressRate=settings.addressRate,
-        addressBurst=settings.addressBurst,
-        addressTable=settings.addressTable,
-        unlimited=settings.unlimited,
-    )
-    factory = LoginFactory(logins, reactor, suites.values(), limits, failures=failures)
-
-    def factoryOf(text: str) -> LoginFactory:
-        chosen = [suites[name] for name in _suitesOf(settings, text)]
-        return factory.at(isProxied=isProxied(text), suites=chosen)
-
-    isWeak = "classic" in settings.suites
-    return ListenService("login", parts.login.endpoints, factoryOf, isWeak=isWeak)
 
 
 def _suitesOf(settings: Login, text: str) -> Sequence[str]:
@@ -241,42 +309,8 @@ def _makeGate(
         directory,
         settings.advertise or None,
         SessionLimits(
-            expiredNumber=settings.expiredNumber,
-            cacheBytes=settings.cacheBytes,
-            increasing=settings.sessions == "increasing",
-            maxPacket=settings.maxPacket,
-            maxRunning=settings.maxRunning,
+            increasing=settings.sessions == "increasing", **_sharedWith(part, SessionLimits)
         ),
-        LifeLimits(
-            awayTimeout=settings.awayTimeout,
-            kickTimeout=settings.kickTimeout,
-            drainTimeout=settings.drainTimeout,
-        ),
+        LifeLimits(**_sharedWith(part, LifeLimits)),
         weight=settings.weight,
     )
-
-
-def _makeGatePorts(part: Part[Gate, IMsgHandler], gate: MsgService, reactor: Any) -> ListenService:
-    settings = part.settings
-    factory = MsgFactory(
-        gate,
-        reactor,
-        GateLimits(
-            maxclient=settings.maxclient,
-            handshakeTimeout=settings.handshakeTimeout,
-            stallTimeout=settings.stallTimeout,
-            maxPacket=settings.maxPacket,
-            nodelay=settings.nodelay,
-            maxStrangers=settings.maxStrangers,
-            addressMaxclient=settings.addressMaxclient,
-            addressRate=settings.addressRate,
-            addressBurst=settings.addressBurst,
-            addressTable=settings.addressTable,
-            unlimited=settings.unlimited,
-            requestRate=settings.requestRate,
-            requestBurst=settings.requestBurst,
-        ),
-        isDirect=settings.directSend,
-        readSet=ReadSet(reactor) if settings.batchReads and hasReadSets(reactor) else None,
-    )
-    return ListenService("gate", part.endpoints, lambda text: factory.at(isProxied=isProxied(text)))

@@ -21,6 +21,7 @@ MACHINES = {
     "any": ("tests.sessionsmachine", "AnyMachine"),
     "increasing": ("tests.sessionsmachine", "IncreasingMachine"),
     "login": ("tests.wire.loginmachine", "LoginMachine"),
+    "modern": ("tests.wire.loginmachine", "ModernLoginMachine"),
     "gate": ("tests.wire.gatemachine", "GateMachine"),
 }
 """Each machine's module and class, by the name that the command knows it by."""

@@ -22,6 +22,8 @@ PAGES = (
     "docs/protocol.md",
     "docs/running.md",
     "docs/operating.md",
+    "docs/monitoring.md",
+    "docs/security.md",
     "docs/handlers.md",
     "docs/clients.md",
     "docs/guarantees.md",

@@ -22,6 +22,7 @@ from msgserver.errors import (
     Unauthorized,
 )
 from msgserver.interfaces import Account
+from msgserver.wire.classic import ClassicSuite
 from tests.peers import FIRST, ONE, SECRET, TWO, MsgClientTestCase, Network, Peer
 
 ALICE = Account(server=b"sample", uid=b"alice")
@@ -46,6 +47,7 @@ class LoginTests(SynchronousTestCase):
             self.network,
             ALICE,
             b"YWxpY2U=@c2FtcGxl:cGFzc3dvcmQ=",
+            suite=ClassicSuite(),
             clock=self.clock,
             randomBytes=lambda size: bytes.fromhex("1122334455667701"),
         )

@@ -27,14 +27,16 @@ from zope.interface import implementer
 from msgserver import ctl
 from msgserver.cluster import GateLoad, GateReport, IOperations, LoginReport
 from msgserver.configfile import loadOperator
-from msgserver.ctl import Outcome, operate, say
+from msgserver.ctl import Outcome, operate, operateAlone, say
 from msgserver.ctlorders import Status, parse
 from msgserver.errors import GateUnavailable, InvalidState, UserNotFound
+from msgserver.identity import publicText, readIdentity
 from msgserver.later import asked
 from msgserver.remote.door import OPERATOR, ControlFactory, Keys
 from msgserver.remote.gates import PAGE, ControlRealm
 from msgserver.remote.link import LinkTimes
 from msgserver.testing import MemoryDirectory
+from msgserver.wire.naming import encode64
 from tests.network import MemoryNetwork
 from tests.pages import ROOT, FolderTestCase
 
@@ -391,6 +393,52 @@ class UnreachableTests(CtlTestCase):
         self.assertEqual((len(self.factory.limits), self.network.getDelayedCalls()), (0, []))
 
 
+class AloneTests(FolderTestCase):
+    """Orders that are about a file: nothing is connected, and no config is read."""
+
+    def do(self, *arguments: str) -> Outcome:
+        """Carry out a command line."""
+        return operateAlone(parse(arguments, ""))
+
+    def test_keygen(self) -> None:
+        """L3: it makes a key in a file that nobody else may read, and shows the public part."""
+        outcome = self.do("keygen", "a.pem")
+        self.assertEqual(outcome.status, Status.DONE)
+        (hint,) = outcome.complaints
+        for part in ("login(..., serverIdentity=...)", "a.pem", "identity in [login]"):
+            self.assertIn(part, hint)
+        self.assertEqual(os.stat("a.pem").st_mode & 0o777, 0o600)
+        self.assertEqual(outcome.output, publicText(readIdentity("a.pem")) + "\n")
+
+    def test_identity(self) -> None:
+        """L3: the public part is shown again, as a line or as JSON, and the private never is."""
+        made = self.do("keygen", "--json", "a.pem")
+        shown = json.loads(made.output)
+        self.assertEqual(list(shown), ["file", "identity"])
+        self.assertEqual(shown["file"], "a.pem")
+        line = Outcome(Status.DONE, f"{shown['identity']}\n")
+        self.assertEqual(self.do("identity", "a.pem"), line)
+        self.assertEqual(self.do("identity", "a.pem", "--json"), made)
+        secret = encode64(readIdentity("a.pem").private_bytes_raw()).decode()
+        self.assertNotIn(secret, made.output)
+
+    def test_existing(self) -> None:
+        """A file that is there is left as it is, and named."""
+        Path("a.pem").write_text("something else")
+        outcome = self.do("keygen", "a.pem")
+        self.assertEqual((outcome.status, outcome.output), (Status.REFUSED, ""))
+        self.assertEqual(outcome.complaints, ("a.pem exists already, and is left as it is",))
+        self.assertEqual(Path("a.pem").read_text(), "something else")
+
+    def test_noKey(self) -> None:
+        """A file that is not there, or no key, is one line that names it."""
+        for name in ("missing.pem", "."):
+            outcome = self.do("identity", name)
+            self.assertEqual((outcome.status, outcome.output), (Status.REFUSED, ""))
+            (complaint,) = outcome.complaints
+            self.assertTrue(complaint.startswith(f"{name} cannot be read: "), complaint)
+
+
 class SayTests(SynchronousTestCase):
     """What is written, and where."""
 
@@ -504,6 +552,19 @@ class MainTests(FolderTestCase):
         """--version tells ours, and Twisted's."""
         self.assertEnds(
             self.start("--version"), Status.DONE, r"msgserver [\d.]+, Twisted [\d.]+\S*\n", ""
+        )
+
+    def test_keygen(self) -> None:
+        """L3: keygen needs no config; what it shows is what clients need, and what it writes."""
+        identity = r"[\w+/]{43}=\n"
+        hint = r"msgserver-ctl: give clients that line, [^\n]*\n"
+        self.assertEnds(self.start("keygen", "a.pem"), Status.DONE, identity, hint)
+        self.assertEnds(self.start("identity", "a.pem"), Status.DONE, identity, "")
+        self.assertEnds(
+            self.start("keygen", "a.pem"),
+            Status.REFUSED,
+            "",
+            r"msgserver-ctl: a\.pem exists already, and is left as it is\n",
         )
 
     def test_mistakes(self) -> None:

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis.strategies import binary, text
 from twisted.trial.unittest import SynchronousTestCase
 
-from msgserver.ctlorders import NAME, VERBS, Order, Status, parse
+from msgserver.ctlorders import LOCAL, NAME, VERBS, Order, Status, parse
 from msgserver.ctltables import bytesText, parseBytes
 
 
@@ -88,6 +88,15 @@ class ParseTests(SynchronousTestCase):
         ):
             self.assertEqual(parse(["-c", "f", *line.split()], ""), order)
 
+    def test_aboutAFile(self) -> None:
+        """What is about a key's file needs no config."""
+        for line, order in (
+            ("keygen a.pem", Order("", "keygen", file="a.pem")),
+            ("identity --json a.pem", Order("", "identity", True, file="a.pem")),
+            ("--json identity -- -a", Order("", "identity", True, file="-a")),
+        ):
+            self.assertEqual(parse(line.split(), ""), order)
+
     def test_optionsAnywhere(self) -> None:
         """Options stand before the command, behind it, and in the midst."""
         order = Order("f", "kick", True, b"alice", b"1")
@@ -117,6 +126,10 @@ class ParseTests(SynchronousTestCase):
             ("-c f kick alice base64:\xff", "argument SUBID: base64:\xff: not base64"),
             ("-c f kick base64:\udcff", r"argument UID: base64:\udcff: not base64"),
             ("-c f drain \udcff", r"argument GATE: \udcff: not UTF-8"),
+            ("keygen", "FILE"),
+            ("identity a b", "unrecognized arguments: b"),
+            ("-c f keygen a", "keygen asks no server, and takes no -c FILE"),
+            ("identity a --config=f", "identity asks no server, and takes no -c FILE"),
         ):
             self.err.seek(0)
             self.err.truncate()
@@ -148,7 +161,8 @@ class ParseTests(SynchronousTestCase):
             self.out.truncate()
             self.assertEqual(self.exits(verb, "--help"), Status.DONE)
             shown = self.out.getvalue()
-            self.assertIn("--config FILE", shown)
+            self.assertEqual("--config FILE" in shown, verb not in LOCAL)
+            self.assertIn("--json", shown)
             self.assertEqual(self.assertExample(shown).verb, verb)
             self.assertTrue(all(len(line) < 80 for line in shown.splitlines()), shown)
 
@@ -162,3 +176,4 @@ class ParseTests(SynchronousTestCase):
         """An order is told as it may be typed."""
         for line in ("users", "kick alice base64:/w==", "drain sample@a:1"):
             self.assertEqual(str(parse(["-c", "f", *line.split()], "")), line)
+        self.assertEqual(str(parse(["keygen", "a.pem"], "")), "keygen a.pem")

@@ -24,15 +24,20 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_private_key
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.x509.oid import NameOID
+from twisted.internet.ssl import optionsForClientTLS, trustRootFromCertificates
+from twisted.internet.task import Clock
 from twisted.internet.testing import MemoryReactorClock
 from twisted.trial.unittest import SynchronousTestCase
 
+from msgserver.certificates import CertificatesOnDisk
 from msgserver.config import Control, GateLogin, Login
 from msgserver.configfile import loadConfig, loadOperator
+from msgserver.endpointstrings import isProxied
 from msgserver.linktls import Credentials, readCertificates, readPrivateKey
-from msgserver.loading import makeEndpoint
+from msgserver.loading import makeClientEndpoint, makeEndpoint
+from msgserver.pemfiles import pemFilesIn
 from msgserver.tap import Options
-from tests.certificates import meet, writeCertificates
+from tests.certificates import Meeting, meet, writeCertificates
 from tests.pages import (
     PAGES,
     ROOT,
@@ -48,11 +53,16 @@ from tests.pages import (
 
 COUNTS = {
     "README.md": {"sh": 4, "python": 2, "toml": 1},
-    "docs/protocol.md": {"text": 2, "python": 2},
-    "docs/running.md": {"sh": 9, "console": 2, "toml": 6, "ini": 2, "text": 2},
-    "docs/operating.md": {"toml": 3, "console": 5},
+    "docs/protocol.md": {"text": 2, "python": 4},
+    "docs/running.md": {
+        **{"sh": 11, "console": 2, "toml": 7, "ini": 2, "text": 2},
+        **{"haproxy": 1, "nginx": 1},
+    },
+    "docs/operating.md": {"toml": 3, "console": 6},
+    "docs/monitoring.md": {"yaml": 1, "json": 1},
+    "docs/security.md": {},
     "docs/handlers.md": {"python": 11, "toml": 1},
-    "docs/clients.md": {"python": 4},
+    "docs/clients.md": {"python": 5},
     "docs/guarantees.md": {"sh": 1},
     "docs/benchmarks.md": {"sh": 1},
 }
@@ -133,7 +143,7 @@ def _makeCertificate(folder: Path) -> None:
         .add_extension(x509.SubjectAlternativeName([x509.DNSName("gate.example.org")]), False)
         .sign(key, SHA256())
     )
-    folder.mkdir()
+    folder.mkdir(exist_ok=True)
     (folder / "gate.example.org.pem").write_bytes(
         key.private_bytes(
             serialization.Encoding.PEM,
@@ -196,21 +206,94 @@ class ConfigBlocksTests(FolderTestCase):
         self.assertEqual(row[0], listen.split(":")[1])
         self.assertEqual(control["authority"], link["authority"])
 
-    def test_authority(self) -> None:
-        """The commands for certificates make those that the configs name, and they are right."""
-        if shutil.which("openssl") is None:
-            raise SkipTest("there is no openssl on this machine")
+    def runCommands(self, *parts: str) -> list[str]:
+        """Run the commands of the page on running that have one of these in them, and give them."""
         lines = [
             line
             for block in blocks("docs/running.md")
             if block.language == "sh"
             for line in block.code.splitlines()
-            if line.startswith("openssl ")
+            if any(part in line for part in parts)
         ]
-        self.assertEqual(len(lines), 4)
         for line in lines:
             status, output = _run(line, self.folder)
             self.assertEqual(status, 0, output)
+        return lines
+
+    def test_certificateForATry(self) -> None:
+        """The commands for one make it, where the config looks, and clients can check it."""
+        if shutil.which("openssl") is None:
+            raise SkipTest("there is no openssl on this machine")
+        self.assertEqual(len(self.runCommands("mkdir ", "-out certificates/localhost.pem")), 2)
+        self.savePage("docs/running.md")
+        loadConfig(str(self.folder / "tls.toml"), MemoryReactorClock())
+        server = CertificatesOnDisk("x", lambda: pemFilesIn("certificates"), Clock())
+        trusted = trustRootFromCertificates(readCertificates("certificates/localhost.pem"))
+        for name in ("localhost", "127.0.0.1"):
+            meeting = Meeting(server, optionsForClientTLS(name, trusted))
+            self.assertEqual(meeting.say(b"!"), (b"hello!", b"hello!"))
+        page = read("docs/running.md")
+        for text in re.findall(r"`(tls:[\w.]+:8888[^`]*)`", page):
+            makeClientEndpoint(MemoryReactorClock(), text)
+
+    def test_certbot(self) -> None:
+        """What certbot is told to run puts a certificate where the config looks."""
+        (line,) = (
+            line
+            for block in blocks("docs/running.md")
+            if block.language == "sh"
+            for line in block.code.splitlines()
+            if line.startswith("certbot ")
+        )
+        match = re.fullmatch(
+            r"certbot certonly --standalone -d (\S+) --deploy-hook '([^']+)'", line
+        )
+        assert match is not None
+        lineage = self.folder / "lineage"
+        _makeCertificate(lineage)
+        (pair,) = lineage.iterdir()
+        shutil.copy(pair, lineage / "fullchain.pem")
+        pair.rename(lineage / "privkey.pem")
+        # Only root may give files to another user.
+        hook = match[2].replace("/srv/hello", str(self.folder)).replace("-o hello ", "")
+        for _ in range(2):
+            status, output = _run(f"export RENEWED_LINEAGE={lineage}; {hook}", self.folder)
+            self.assertEqual((status, output), (0, ""))
+        self.savePage("docs/running.md")
+        loadConfig(str(self.folder / "tls.toml"), MemoryReactorClock())
+        files = pemFilesIn(str(self.folder / "certificates" / match[1]))
+        self.assertEqual(len(files), 2)
+
+    def test_proxies(self) -> None:
+        """What the proxies connect to is where the config listens, with a header."""
+        config = tomllib.loads(_named("docs/running.md", "proxied.toml").code)
+        listens = [config[section]["listen"][0] for section in ("login", "gate")]
+        for text in listens:
+            self.assertTrue(isProxied(text))
+        inner = [re.findall(r"port=(\d+)", text)[0] for text in listens]
+        (haproxy,), (nginx,) = blocksOf("haproxy"), blocksOf("nginx")
+        outer = re.findall(r"bind :(\d+)\n", haproxy.code)
+        servers = re.findall(r"127\.0\.0\.1:(\d+) check send-proxy-v2\n", haproxy.code)
+        self.assertEqual(servers, inner)
+        self.assertEqual(re.findall(r"proxy_pass 127\.0\.0\.1:(\d+);", nginx.code), inner)
+        self.assertEqual(re.findall(r"listen (\d+);", nginx.code), outer)
+        self.assertIn("    proxy_protocol on;\n", nginx.code)
+        self.assertEqual(config["gate"]["advertise"].split(":")[1], outer[1])
+
+    def test_haproxyItself(self) -> None:
+        """HAProxy is content with its config, where there is one."""
+        if shutil.which("haproxy") is None:
+            raise SkipTest("there is no haproxy on this machine")
+        (haproxy,) = blocksOf("haproxy")
+        (self.folder / "haproxy.cfg").write_text(haproxy.code)
+        status, output = _run("haproxy -c -f haproxy.cfg", self.folder)
+        self.assertEqual(status, 0, output)
+
+    def test_authority(self) -> None:
+        """The commands for certificates make those that the configs name, and they are right."""
+        if shutil.which("openssl") is None:
+            raise SkipTest("there is no openssl on this machine")
+        self.assertEqual(len(self.runCommands(" -CA authority.pem", "-out authority.pem")), 4)
         _makeCertificate(self.folder / "certificates")
         self.savePage("docs/running.md")
         for name in ("login.toml", "gate.toml"):
@@ -280,8 +363,8 @@ class CommandsTests(FolderTestCase):
             self.assertTrue((ROOT / "pyproject.toml").is_file())
         elif re.fullmatch(r"(twistd|twist) (-\S+ )*msgserver --config \S+", line):
             self.assertEqual(_run(f"{line} --check", self.folder)[0], 0, place)
-        elif line.startswith("openssl "):
-            pass  # ConfigBlocksTests.test_authority runs them.
+        elif line.startswith(("openssl ", "certbot ", "mkdir ")):
+            pass  # ConfigBlocksTests runs them, or what certbot would.
         elif re.fullmatch(r"twistd msgserver --(check|print-config).*", line):
             self.assertEqual(_run(line, self.folder)[0], 0, place)
         elif line == "python -m msgserver.passwords":

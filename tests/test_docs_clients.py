@@ -13,9 +13,11 @@ from twisted.internet.endpoints import TCP4ClientEndpoint, connectProtocol
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
 
-from msgserver import MsgHandler, User
+from msgserver import Account, MsgHandler, User
 from msgserver.client import MsgClient
 from msgserver.configfile import Parts
+from msgserver.errors import ProtocolError
+from msgserver.identity import parseIdentity, writeIdentity
 from tests.network import MemoryNetwork, serve
 from tests.pages import PageTestCase
 
@@ -38,6 +40,7 @@ class ClientsTests(PageTestCase):
     proved = {
         "connect": "test_client",
         "useIt": "test_client",
+        "logInSafely": "test_identity",
         "buy": "test_outcomeUnknown",
         "askQuickly": "test_timeout",
         "logIn": "test_blocking",
@@ -58,6 +61,31 @@ class ClientsTests(PageTestCase):
         answers = self.result(self.shown["useIt"](self.network, TOKEN))
         said = b"hello alice, you said: "
         self.assertEqual(answers, [said + b"one", said + b"two"])
+
+    def test_identity(self) -> None:
+        """L3: the server with the key is logged in at; another is refused, and told nothing."""
+        config = Path("hello.toml").read_text()
+        for name in ("right", "wrong"):
+            self.network = MemoryNetwork()
+            identity = writeIdentity(f"{name}.pem")
+            Path(f"{name}.toml").write_text(
+                config.replace("[login]\n", f'[login]\nidentity = "{name}.pem"\n', 1)
+            )
+            serve(self, self.folder / f"{name}.toml", self.network)
+            if name == "right":
+                parseIdentity(self.shown["IDENTITY"])
+                self.shown["IDENTITY"] = identity
+                self.assertEqual(self.result(self.logInSafely()).user.uid, b"alice")
+            else:
+                self.failureResultOf(self.network.runUntil(self.logInSafely()), ProtocolError)
+
+    def logInSafely(self) -> Deferred[Any]:
+        """Begin the page's login that is held to a key."""
+        endpoint = TCP4ClientEndpoint(self.network, "127.0.0.1", 8001)
+        begun: Deferred[Any] = self.shown["logInSafely"](
+            endpoint, Account(b"sample", b"alice"), TOKEN
+        )
+        return begun
 
     def test_outcomeUnknown(self) -> None:
         """What has run is not run again, what has not is; the client has a new login (U5)."""

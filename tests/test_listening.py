@@ -188,6 +188,16 @@ class ListenServiceTests(LoggingTestCase):
         ).startService()
         self.assertEqual([text for text in self.logged if not text.startswith("info")], [])
 
+    def test_weakBehindProxy(self) -> None:
+        """L2: what a proxy passes on has come from elsewhere, unless it does so with TLS."""
+        self.service(
+            ("haproxy:tcp:1:interface=127.0.0.1", tcp("127.0.0.1", 1)),
+            ("haproxy:tls:x:2:interface=127.0.0.1", tcp("127.0.0.1", 2)),
+            isWeak=True,
+        ).startService()
+        (warning,) = [text for text in self.logged if not text.startswith("info")]
+        self.assertIn("overhear 127.0.0.1:1 can read", warning)
+
     def test_tlsAround(self) -> None:
         """TLS that is around all of them is told, though no string says so."""
         port = Port(tcp("0.0.0.0", 1))

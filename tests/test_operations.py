@@ -48,9 +48,56 @@ class OperationsCase(LoginServerCase):
         self.register(self.west, b"sample", address="west:8888", weight=2)
         self.register(self.other, b"other")
 
+    def outlooks(self) -> list[tuple[str, str, str, int]]:
+        """Tell what is known of the gates without asking them."""
+        return [
+            (each.name, each.server, each.state.value, each.logins)
+            for each in self.operations.states()
+        ]
+
     def assertFails(self, asked: Deferred[Any], error: type[Exception], text: str) -> None:
         """See an operator told no, and why."""
         self.assertRegex(str(self.failureResultOf(asked, error).value), text)
+
+
+class StatesTests(OperationsCase):
+    """What is known of gates without asking them."""
+
+    def test_states(self) -> None:
+        """Each one's logins, and whether it is given more of them."""
+        self.loggedIn(b"other", b"alice")
+        self.successResultOf(self.service.draining(self.gate, True))
+        self.west.isLate = True
+        self.assertEqual(
+            self.outlooks(),
+            [
+                ("other", "other", "open", 1),
+                (SAMPLE, "sample", "draining", 0),
+                ("sample@west:8888", "sample", "late", 0),
+            ],
+        )
+        self.assertEqual([gate.asked for gate in (self.gate, self.west)], [[], []])
+
+    def test_lateAndDraining(self) -> None:
+        """One that takes no logins takes none, late or not."""
+        self.successResultOf(self.service.draining(self.west, True))
+        self.west.isLate = True
+        self.assertEqual(self.outlooks()[2][2], "draining")
+
+    def test_lateLately(self) -> None:
+        """One that did not answer in time is late for a while."""
+        self.west.answers = [Deferred(lambda _: None)]
+        asked = self.operations.gates()
+        self.clock.advance(2)
+        self.successResultOf(asked)
+        self.assertEqual(self.outlooks()[2][2], "late")
+        self.clock.advance(3600)
+        self.assertEqual(self.outlooks()[2][2], "open")
+
+    def test_gone(self) -> None:
+        """One that is gone is not told of."""
+        self.successResultOf(self.service.unregister(self.other))
+        self.assertEqual([each[0] for each in self.outlooks()], [SAMPLE, "sample@west:8888"])
 
 
 class GatesTests(OperationsCase):

@@ -4,6 +4,7 @@ Tests for L{msgserver.processes}, on a reactor in memory whose processes do as t
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import sys
@@ -20,6 +21,7 @@ from twisted.logger import capturedLogs, formatEvent
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
+from msgserver.jsonlog import formatAsJSON
 from msgserver.processes import GateProcesses, Supervised
 
 STOP_TIME = 28.5
@@ -117,7 +119,7 @@ class GateProcessesTestCase(SynchronousTestCase):
 
     def setUp(self) -> None:
         """Start them, and forget what that has logged."""
-        self._events = self.enterContext(capturedLogs())
+        self.events = self.enterContext(capturedLogs())
         self._heard = 0
         self.reactor = Reactor()
         self.service = GateProcesses(self.reactor, "/a/file", 3, STOP_TIME)
@@ -127,7 +129,7 @@ class GateProcessesTestCase(SynchronousTestCase):
 
     def logged(self) -> list[str]:
         """Tell what has been logged since the last time."""
-        fresh = self._events[self._heard :]
+        fresh = self.events[self._heard :]
         self._heard += len(fresh)
         return [f"{event['log_level'].name} {formatEvent(event)}" for event in fresh]
 
@@ -147,7 +149,10 @@ class StartingTests(GateProcessesTestCase):
             self.assertEqual(process.command[:2], [sys.executable, "-c"])
             self.assertEqual(
                 process.options,
-                ["msgserver", "--config", "/a/file", "--process", str(number), "--supervised"],
+                [
+                    *("msgserver", "--config", "/a/file", "--process", str(number)),
+                    *("--supervised", "--log-format", "json"),
+                ],
             )
             self.assertEqual(process.env, dict(os.environ))
             self.assertEqual(process.folder, os.getcwd())
@@ -288,51 +293,90 @@ class StoppingTests(GateProcessesTestCase):
 class LogTests(GateProcessesTestCase):
     """What they say."""
 
+    def say(self, process: int, level: str, message: str, **fields: str) -> None:
+        """Have a process log something."""
+        said = {"time": "then", "level": level, "source": "a.B", "message": message, **fields}
+        self.started[process - 1].say(json.dumps(said).encode() + b"\n")
+
     def test_lines(self) -> None:
-        """What a process logs is logged, without the time, which is here already."""
-        self.started[0].say(b"2026-11-24T05:52:39+0000 [-] MsgFactory starting on 8882\nhello\n")
-        self.started[1].say(b"2026-11-24T05:52:39-1130 at 2026-11-24T05:52:39+0000 sharp\n")
-        self.started[2].say(b"{name} is no field\n")
+        """What a process logs is logged, at its level; not the time, which is here already."""
+        self.say(1, "info", "MsgFactory starting on 8882")
+        self.say(2, "warn", "{name} is no field")
+        self.say(3, "critical", "a bug", traceback="Traceback\n  File")
+        self.say(3, "debug", "fine")
         self.assertEqual(
             self.logged(),
             [
-                "info [gate 1] [-] MsgFactory starting on 8882",
-                "info [gate 1] hello",
-                "info [gate 2] at 2026-11-24T05:52:39+0000 sharp",
-                "info [gate 3] {name} is no field",
+                "info [gate 1] [a.B#info] MsgFactory starting on 8882",
+                "warn [gate 2] [a.B#warn] {name} is no field",
+                "critical [gate 3] [a.B#critical] a bug\nTraceback\n  File",
+                "debug [gate 3] [a.B#debug] fine",
             ],
         )
 
+    def test_inJSON(self) -> None:
+        """In a log of JSON it is what was said there, and by which process."""
+        self.say(2, "warn", "no", event="refusal", peer="192.0.2.1")
+        line = json.loads(formatAsJSON(self.events[-1]) or "")
+        self.assertEqual(
+            line,
+            {
+                "time": "then",
+                "level": "warn",
+                "source": "a.B",
+                "message": "no",
+                "event": "refusal",
+                "peer": "192.0.2.1",
+                "process": "gate 2",
+            },
+        )
+
+    def test_longest(self) -> None:
+        """The longest line of a log is one that is read as what it is."""
+        event = {"log_format": "x" * 59_800, "log_namespace": "a"}
+        line = formatAsJSON(event)
+        assert line is not None
+        self.assertNotIn("truncated", line)
+        for start in range(0, len(line), 8192):
+            self.started[0].say(line[start : start + 8192].encode())
+        self.assertEqual(self.logged(), [f"info [gate 1] [a#info] {event['log_format']}"])
+
+    def test_others(self) -> None:
+        """What is no line of a log is logged as it is; what is said on stderr is a warning."""
+        self.started[0].say(b"hello\n{name} is no field\n")
+        self.started[1].say(b"gate.listen: no\n", descriptor=2)
+        lines = [b"1", b"{}", b'{"level": "info"}', b"[" * 20000]
+        lines += [b'{"level": "x", "source": "a", "message": "b"}']
+        lines += [b'{"level": "info", "source": 1, "message": "b"}']
+        self.started[2].say(b"\n".join(lines) + b"\n")
+        self.assertEqual(
+            self.logged(),
+            [
+                "info [gate 1] hello",
+                "info [gate 1] {name} is no field",
+                "warn [gate 2] gate.listen: no",
+                *(f"info [gate 3] {line.decode()}" for line in lines),
+            ],
+        )
+        self.assertEqual(self.events[-1]["process"], "gate 3")
+
     def test_pieces(self) -> None:
         """However it arrives, a line is a line; and there are no empty ones."""
-        for byte in b"\n2026-11-24T05:52:39+0000 one\n\ntwo\n":
+        for byte in b"\none\n\ntwo\n":
             self.started[0].say(bytes([byte]))
             self.started[0].say(bytes([byte]).upper(), descriptor=2)
         self.assertEqual(
             sorted(self.logged()),
-            [f"info [gate 1] {text}" for text in ("ONE", "TWO", "one", "two")],
+            [
+                *(f"info [gate 1] {text}" for text in ("one", "two")),
+                *(f"warn [gate 1] {text}" for text in ("ONE", "TWO")),
+            ],
         )
 
     def test_anyBytes(self) -> None:
         """What is no text is shown as what it is."""
         self.started[0].say(b"\xc3\xa9\xff\n")
         self.assertEqual(self.logged(), ["info [gate 1] \N{LATIN SMALL LETTER E WITH ACUTE}\\xff"])
-
-    def test_levels(self) -> None:
-        """A line is logged at the level that it was logged at there, a traceback included."""
-        self.started[0].say(
-            b"2026-11-24T05:48:08+0000 [msgserver.x.Y#critical] a bug\n  File\n"
-            b"2026-11-24T05:48:08+0000 [msgserver.x.Y#warn] oh\n[made#up] hm\n"
-        )
-        self.assertEqual(
-            self.logged(),
-            [
-                "critical [gate 1] [msgserver.x.Y#critical] a bug",
-                "critical [gate 1]   File",
-                "warn [gate 1] [msgserver.x.Y#warn] oh",
-                "warn [gate 1] [made#up] hm",
-            ],
-        )
 
     def test_longLine(self) -> None:
         """A line that has no end is logged in parts, and takes no more memory than one."""
@@ -378,7 +422,7 @@ class SupervisedTests(SynchronousTestCase):
 
     def setUp(self) -> None:
         """Start one, with a pipe for standard input."""
-        self._events = self.enterContext(capturedLogs())
+        self.events = self.enterContext(capturedLogs())
         self.reactor = Reactor()
         stdin, self.supervisor = os.pipe()
         self.addCleanup(os.close, stdin)
@@ -412,7 +456,7 @@ class SupervisedTests(SynchronousTestCase):
         self.endSupervisor()
         self.read()
         self.assertTrue(self.reactor.hasStopped)
-        told = [formatEvent(event) for event in self._events]
+        told = [formatEvent(event) for event in self.events]
         self.assertEqual(told, ["the supervisor is gone: stopping"])
 
     def test_signalFirst(self) -> None:
@@ -429,4 +473,4 @@ class SupervisedTests(SynchronousTestCase):
         self.endSupervisor()
         self.read()
         self.assertFalse(self.reactor.hasStopped)
-        self.assertEqual(self._events, [])
+        self.assertEqual(self.events, [])

@@ -12,6 +12,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from prometheus_client import CollectorRegistry
 from twisted.application.service import MultiService, Service
 from twisted.internet.defer import Deferred
 from twisted.internet.testing import MemoryReactorClock
@@ -26,9 +27,11 @@ from msgserver.handlers import MsgHandler
 from msgserver.interfaces import IMsgGate, User
 from msgserver.listening import ListenService
 from msgserver.loginservice import LoginService
+from msgserver.metrics import makeRegistry
 from msgserver.msgservice import MsgService
 from msgserver.processes import GateProcesses, Supervised
 from msgserver.remote.door import ControlLinks
+from msgserver.watched import Watched
 
 LOGIN = """\
 [login]
@@ -372,3 +375,56 @@ class AssembleTests(AssembleTestCase):
         for one, other in ((1, 2), (3, 4)):
             self.assertIs(servers[one].limits, servers[other].limits)
         self.assertIsNot(servers[1].limits, servers[3].limits)
+
+
+class OpsTests(AssembleTestCase):
+    """Where a process is watched: the section C{[ops]}."""
+
+    def test_order(self) -> None:
+        """It listens before all else, and until all else has stopped."""
+        everything = tap.assemble(self.load(f"{LOGIN}{CONTROL}{GATE}[ops]\n"), self.reactor)
+        ops, *_ = everything
+        assert isinstance(ops, ListenService)
+        everything.startService()
+        ports = [port for port, *_ in self.reactor.tcpServers]
+        self.assertEqual(ports[0], 8003)
+        self.successResultOf(everything.stopService())
+
+    def test_watched(self) -> None:
+        """All parts that there are are told of; and it is ready when all ports listen."""
+        made: list[Watched] = []
+
+        def keep(watched: Watched, version: str) -> CollectorRegistry:
+            made.append(watched)
+            return makeRegistry(watched, version)
+
+        self.patch(tap, "makeRegistry", keep)
+        parts = self.load(f"{LOGIN}{CONTROL}{GATE}[ops]\nmaxclient = 5\n")
+        everything = tap.assemble(parts, self.reactor)
+        (watched,) = made
+        self.assertEqual([port.name for port in watched.ports()], ["login", "gate", "control"])
+        self.assertEqual(watched.servernames, ("sample",))
+        self.assertIsNotNone(watched.operations)
+        self.assertIsNotNone(watched.failures)
+        self.assertEqual(watched.notReady(), "not all ports are open")
+        everything.startService()
+        self.assertIsNone(watched.notReady())
+        factories = {port: factory for port, factory, *_ in self.reactor.tcpServers}
+        factory: Any = factories[8003]
+        taken = [factory.limits.opened(number) for number in range(6)]
+        self.assertEqual(taken, [True] * 5 + [False])
+        self.successResultOf(everything.stopService())
+
+    def test_away(self) -> None:
+        """A gate whose login servers are elsewhere is ready when it is registered."""
+        made: list[Watched] = []
+        self.patch(tap, "makeRegistry", lambda watched, version: made.append(watched))
+        everything = tap.assemble(self.load(f"{GATE}{GATE_LOGIN}[ops]\n"), self.reactor)
+        self.assertIsNone(made[0].operations)
+        everything.startService()
+        self.assertEqual(made[0].notReady(), "the gate is registered with no login server")
+
+    def test_none(self) -> None:
+        """Without the section, nothing is there to be watched."""
+        self.patch(tap, "makeRegistry", lambda *_: self.fail("nobody asked for it"))
+        tap.assemble(self.load(LOGIN + GATE), self.reactor)

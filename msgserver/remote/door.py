@@ -32,6 +32,7 @@ from zope.interface import Interface, implementer
 from msgserver.errors import GateUnavailable, InvalidState, Unauthorized
 from msgserver.limits import ConnectionLimits
 from msgserver.remote.link import Link, LinkBroker, LinkTimes, Served
+from msgserver.strangerlog import StrangerLog
 from msgserver.wire.login import RandomBytes
 
 OPERATOR = b"operator"
@@ -148,10 +149,12 @@ class Door(Served):
         try:
             _, desk, left = await factory.portal.login(credentials, self._broker, IDesk)
         except UnauthorizedLogin:
-            _log.warn(
+            factory.refused += 1
+            factory.log.warn(
                 "{peer}: refused as {identity}: unknown, or a wrong key",
                 peer=self._broker.peer,
                 identity=identity,
+                event="link_refusal",
             )
             raise Unauthorized("unknown, or a wrong key") from None
         self._broker.isProved = True
@@ -165,6 +168,8 @@ class ControlFactory(Factory[LinkBroker]):
 
     @param realm: makes the L{IDesk} of who has proved a key; its mind is the L{LinkBroker}.
     @param maxclient: how many connections at once.
+    @ivar refused: how many have been refused for what they did not hold.
+    @ivar log: for what strangers can cause.
     """
 
     noisy = False
@@ -183,6 +188,8 @@ class ControlFactory(Factory[LinkBroker]):
         self.keys = keys
         self.portal = Portal(realm, [keys])
         self.randomBytes = randomBytes
+        self.refused = 0
+        self.log = StrangerLog(_log, clock)
         self.limits: ConnectionLimits[LinkBroker] = ConnectionLimits(
             clock, maxclient, times.proof, self._expired
         )
@@ -204,13 +211,19 @@ class ControlFactory(Factory[LinkBroker]):
         """Count a connection, and close it where it is one too many."""
         self._brokers.add(broker)
         if not self.limits.opened(broker):
-            _log.warn("{peer}: one link too many: see maxclient", peer=broker.peer)
+            self.log.warn(
+                "{peer}: one link too many: see maxclient",
+                peer=broker.peer,
+                event="limit",
+                which="maxclient",
+            )
             broker.transport.abortConnection()
 
     def closeAll(self) -> None:
         """Close every connection."""
         for broker in list(self._brokers):
             broker.transport.abortConnection()
+        self.log.flush()
 
     def _lost(self, _: None, broker: LinkBroker) -> None:
         self._brokers.discard(broker)
@@ -219,11 +232,17 @@ class ControlFactory(Factory[LinkBroker]):
     def _neverReady(self, failure: Failure, broker: LinkBroker) -> None:
         # Who goes away at once, as port scans do, is not worth a line; whose TLS is wrong is.
         if "TLS" in str(failure.value):
-            _log.warn("{peer}: {error}", peer=broker.peer, error=failure.value)
+            self.log.warn("{peer}: {error}", peer=broker.peer, error=failure.value)
 
     def _expired(self, broker: LinkBroker) -> None:
         done = "did not register" if broker.isProved else "proved no key"
-        _log.warn("{peer}: {done} in time", peer=broker.peer, done=done)
+        self.log.warn(
+            "{peer}: {done} in time",
+            peer=broker.peer,
+            done=done,
+            event="limit",
+            which="handshake_timeout",
+        )
         broker.transport.abortConnection()
 
 
@@ -247,6 +266,7 @@ class _PeerFactory(Factory[LinkBroker]):
 
     noisy = False
     unsafeTracebacks = False
+    log = _log
 
     def buildProtocol(self, addr: object) -> LinkBroker:
         broker = LinkBroker(isClient=True)

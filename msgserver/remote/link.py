@@ -174,14 +174,16 @@ class LinkBroker(pb.Broker):
         """Take what the peer sends, and let go of one that speaks nonsense, or too much."""
         self._received += len(data)
         if not self.isProved and self._received > _STRANGER_BYTES:
-            _log.warn("{peer}: sends too much for a stranger", peer=self.peer)
+            self.factory.log.warn("{peer}: sends too much for a stranger", peer=self.peer)
             self.transport.abortConnection()
             return
         try:
             pb.Broker.dataReceived(self, data)
         except Exception as error:
             # The broker catches what our own methods raise: this is the peer's nonsense.
-            _log.warn("{peer}: no Perspective Broker: {error!r}", peer=self.peer, error=error)
+            self.factory.log.warn(
+                "{peer}: no Perspective Broker: {error!r}", peer=self.peer, error=error
+            )
             self.transport.abortConnection()
 
     def proto_message(

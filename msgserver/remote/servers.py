@@ -106,6 +106,10 @@ class LoginServers:
             server.loggedOut(uid, subid)
         return succeed(None)
 
+    def links(self) -> list[tuple[str, bool]]:
+        """Tell of each login server, by its endpoint string, whether the gate is registered."""
+        return [(server.text, server.isUp) for server in self._servers]
+
     def _admitted(self, knowing: _LoginServer, login: LoginRecord) -> None:
         """Tell the others of a login that one server has asked for."""
         for server in self._servers:
@@ -118,6 +122,7 @@ class _LoginServer:
     One login server, and the link to it while there is one.
 
     @param admitted: called with each login that it has asked for.
+    @ivar isUp: the gate is registered there at this moment.
     """
 
     _gate: IGate
@@ -136,13 +141,14 @@ class _LoginServer:
         admitted: Callable[[_LoginServer, LoginRecord], None],
     ) -> None:
         self._key = key
-        self._text = text
+        self.text = text
         self._endpoint = endpoint
         self._clock = clock
         self._times = times
         self._retryPolicy = retryPolicy
         self._retryDelay = retryDelay
         self._tellOthers = admitted
+        self.isUp = False
         self._registered: tuple[Link, pb.RemoteReference] | None = None
         self._isReplaced = False
         # While the logins of a moment ago are being told: which of them have ended.
@@ -158,12 +164,13 @@ class _LoginServer:
     async def stop(self) -> None:
         """Take leave of the server, if it is there."""
         registered, self._registered = self._registered, None
+        self.isUp = False
         if registered is not None:
             link, desk = registered
             try:
                 await link.call(desk, "unregister")
             except GateUnavailable as error:
-                _log.info("{server}: could not unregister: {error}", server=self._text, error=error)
+                _log.info("{server}: could not unregister: {error}", server=self.text, error=error)
         await self._service.stopService()
 
     def tell(self, method: str, *arguments: object) -> None:
@@ -190,7 +197,7 @@ class _LoginServer:
         self, link: Link, desk: pb.RemoteReference, logins: Sequence[LoginRecord]
     ) -> None:
         for login in unpack(await link.call(desk, "adopt", pack(logins))):
-            _log.info("{login} is superseded, says {server}", login=login, server=self._text)
+            _log.info("{login} is superseded, says {server}", login=login, server=self.text)
             self._gate.kick(login.uid, login.subid)
 
     async def _attempt(self) -> Connected:
@@ -202,13 +209,13 @@ class _LoginServer:
             return await self._register()
         except Unauthorized as refusal:
             _log.error(
-                "no registration with {server}: {refusal}", server=self._text, refusal=refusal
+                "no registration with {server}: {refusal}", server=self.text, refusal=refusal
             )
             raise
         except CancelledError:
             raise  # The gate is shutting down.
         except Exception as error:
-            _log.warn("no registration with {server}: {error}", server=self._text, error=error)
+            _log.warn("no registration with {server}: {error}", server=self.text, error=error)
             raise
 
     async def _register(self) -> Connected:
@@ -220,7 +227,8 @@ class _LoginServer:
         except BaseException:
             link.close()
             raise
-        _log.info("registered with {server}", server=self._text)
+        self.isUp = not link.isLost
+        _log.info("registered with {server}", server=self.text, event="link_up")
         return Connected(link.broker.transport, link.broker.lost)
 
     async def _introduce(self, link: Link, desk: pb.RemoteReference) -> None:
@@ -252,7 +260,8 @@ class _LoginServer:
     def _lost(self, _: None, link: Link) -> None:
         if self._registered is not None and self._registered[0] is link:
             self._registered = None
-            _log.warn("{server} is away", server=self._text)
+            self.isUp = False
+            _log.warn("{server} is away", server=self.text, event="link_down")
 
     def _admitted(self, login: LoginRecord) -> None:
         self._tellOthers(self, login)
@@ -262,7 +271,7 @@ class _LoginServer:
         _log.error(
             "another gate has registered with {server} by our name and address: each gate of a"
             " name needs an advertise of its own",
-            server=self._text,
+            server=self.text,
         )
 
 

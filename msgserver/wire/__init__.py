@@ -13,6 +13,8 @@ A user logs in once, over one TCP connection of lines (L{msgserver.wire.login}):
     client -> base64(encrypted token)
     server -> 200 base64(subid)                  or 401, 403, 406; then it closes
 
+Under the modern suite the server's last lines have a mac each.
+
 Then it connects to the gate, as often as connections break, with packets of a 2-byte
 big-endian length and that many bytes (L{msgserver.wire.gate})::
 
@@ -27,6 +29,7 @@ the same request asked again: it does not run twice (S6, kept by L{msgserver.ses
 - L{msgserver.wire.framing}: lines and packets
 - L{msgserver.wire.naming}: a login's name, a handshake's text
 - L{msgserver.wire.classic}: the algorithms of the original
+- L{msgserver.wire.modern}: those that stand up to who overhears, or is in the middle
 - L{msgserver.wire.login}: the login conversation
 - L{msgserver.wire.gate}: the gate's handshake, requests and responses
 """

@@ -296,7 +296,9 @@ class LoginClient:
             if line is None:
                 return None
             if self._admitted is not None:
-                return self._finish(self._readAddress(line))
+                self._done = True
+                address = self._readAddress(line)
+                return Admitted(self._admitted.subid, self._admitted.secret, address)
             # Base64 has no space, so a line with one is a status, whenever it comes.
             if b" " in line:
                 self._statusReceived(line)
@@ -309,14 +311,17 @@ class LoginClient:
         Take note that the server has closed, or that it has been given time enough to say
         more: where it said yes, that is the event now.
 
-        @raise ProtocolError: it closed before it said yes or no.
+        @raise ProtocolError: it closed before it said yes or no, or in the middle of a line
+            that a mac stands behind.
         """
         if self._done:
             return None
+        self._done = True
         if self._admitted is None:
-            self._done = True
             raise ProtocolError("the login server closed without a verdict")
-        return self._finish(None)
+        if self._suite.vouches and self._lines.isWithinLine:
+            raise ProtocolError("the login server closed in the middle of a line")
+        return self._admitted
 
     def _keyReceived(self, line: bytes) -> None:
         try:
@@ -332,7 +337,7 @@ class LoginClient:
             keys = self._suite.agree(self._private, self._public, self._challenge, raw)
             self._keys = keys
         except ValueError as error:
-            raise ProtocolError(f"not a login server of this suite: {error}") from None
+            raise ProtocolError(f"no login at this server: {error}") from None
         for part in (keys.proof, keys.seal(self._token)):
             self._outgoing += encode64(part) + b"\n"
 
@@ -393,8 +398,3 @@ class LoginClient:
             return decode64(argument).decode()
         except ValueError as error:
             raise ProtocolError(f"the gate's address is {error}") from None
-
-    def _finish(self, address: str | None) -> Admitted:
-        assert self._admitted is not None
-        self._done = True
-        return Admitted(self._admitted.subid, self._admitted.secret, address)

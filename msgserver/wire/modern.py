@@ -141,8 +141,10 @@ class ModernSuite:
             try:
                 self._identity.verify(signature, sha256(transcript).digest())
             except InvalidSignature:
-                proved = "proves another identity" if signature else "proves no identity"
-                raise ValueError(f"the server {proved}, not the one expected") from None
+                proved = (
+                    "another identity than the one" if signature else "no identity, where one is"
+                )
+                raise ValueError(f"it proves {proved} expected") from None
         return _derive(private, theirs, transcript)
 
     def handshakeMac(self, text: bytes, secret: bytes) -> bytes:

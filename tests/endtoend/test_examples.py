@@ -14,6 +14,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from msgserver.errors import Unauthorized
 from msgserver.interfaces import User
+from msgserver.wire.naming import encode64
 from tests.endtoend.clusters import freePort
 from tests.endtoend.processes import PATIENCE, ROOT, Gate, Server, login, token, waitUntil
 
@@ -92,6 +93,13 @@ class ExampleTests(SynchronousTestCase):
         told = self.client(server, "--password=wrong")
         self.assertEqual((told.returncode, told.stdout), (1, ""))
         self.assertEqual(told.stderr, "alice was refused: 401 Unauthorized\n")
+        told = self.client(server, f"--identity={encode64(bytes(range(32))).decode()}")
+        self.assertEqual((told.returncode, told.stdout), (1, ""))
+        self.assertRegex(told.stderr, r"\Ano connection: .* proves no identity.*\n\Z")
+        for mistake in ("--identity=nonsense", "--login=nonsense"):
+            told = self.client(server, mistake)
+            self.assertEqual((told.returncode, told.stdout), (2, ""))
+            self.assertNotIn("Traceback", told.stderr)
         server.stop()
         told = self.client(server)
         self.assertEqual((told.returncode, told.stdout), (1, ""))

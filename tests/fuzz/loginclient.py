@@ -13,7 +13,7 @@ from msgserver.client import login
 from msgserver.clientlogin import LoggedIn
 from msgserver.errors import ProtocolError, Refused
 from msgserver.interfaces import Account
-from msgserver.wire.classic import PRIME, publicKey, sharedSecret
+from msgserver.wire.classic import PRIME, ClassicSuite, publicKey, sharedSecret
 from msgserver.wire.framing import MAX_LINE
 from msgserver.wire.naming import encode64
 from tests.fuzz.clients import ADDRESS, MAY_FAIL_WITH, STATUS, Servers
@@ -63,6 +63,7 @@ class LoginClientStage(Stage):
             TOKEN,
             clock=self._clock,
             timeout=TIMEOUT,
+            suite=ClassicSuite(),
             randomBytes=lambda size: CLIENT_PRIVATE,
         )
         self._login.addBoth(self._results.append)

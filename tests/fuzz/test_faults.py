@@ -126,7 +126,7 @@ class FaultTests(SynchronousTestCase):
 
     def test_tooMany(self) -> None:
         """B1: one connection more than there may be."""
-        fault: Callable[..., bool] = lambda self, connection: True  # noqa: E731
+        fault: Callable[..., bool] = lambda *arguments, **options: True  # noqa: E731
         for name, play in (("gate", "open 0\n" * 8), ("login", "call 0\n" * 9)):
             self.assertFound(name, play, ConnectionLimits, "opened", fault, "B1")
 

@@ -23,6 +23,7 @@ LATE = (
     "tests.test_tomllines",
     "tests.test_packaging",
     "tests.test_ctl",
+    "tests.test_overhearing",
     "tests.test_passwords",
     "tests.wire.test_properties",
     "tests.wire.test_conversations",
@@ -50,6 +51,7 @@ LIKELY = {
     "msgserver/remote/servers.py": "remote.test_servers remote.test_gates remote.test_clusters",
     "msgserver/sessions.py": "test_sessions test_kept test_answering test_window",
     "msgserver/wire/classic.py": "wire.test_classic wire.test_login test_original",
+    "msgserver/wire/login.py": "wire.test_login wire.test_modern",
 }
 """
 By source file, the beginnings of the names of test modules. Where a file is not named here

@@ -147,6 +147,19 @@ class EnterTests(ControlCase):
         self.assertEqual(self.realm.known, [])
         self.assertQuiet()
 
+    def test_manyWrongKeys(self) -> None:
+        """Whoever knocks again and again fills no log: what is not logged is counted."""
+        with capturedLogs() as events:
+            for _ in range(70):
+                self.assertFails(self.enter(SAMPLE, b"wrong"), Unauthorized)
+            self.assertLess(len(warnings(events)), 70)
+            self.factory.closeAll()
+        refusals = [event for event in events if event.get("event") == "link_refusal"]
+        suppressed = sum(event.get("suppressed", 0) for event in events)
+        self.assertEqual(len(refusals) + suppressed, 70)
+        self.assertEqual(self.factory.refused, 70)
+        self.assertQuiet()
+
     def test_emptyKey(self) -> None:
         """A key of no bytes lets nobody in, though it is configured."""
         self.place.factory = ControlFactory(self.realm, Keys({SAMPLE: b""}), self.clock, 10, TIMES)

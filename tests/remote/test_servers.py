@@ -5,6 +5,7 @@ Tests for L{msgserver.remote.servers}: a gate that keeps registered with its log
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import NoReturn
 
 from attrs import evolve
 from twisted.application.internet import ClientService
@@ -12,7 +13,7 @@ from twisted.internet.defer import Deferred
 from twisted.logger import LogLevel, capturedLogs, formatEvent
 from zope.interface.verify import verifyObject
 
-from msgserver.cluster import GateLoad, ILoginDirectory, LoginRecord, Registration
+from msgserver.cluster import GateLoad, IGate, ILoginDirectory, LoginRecord, Registration
 from msgserver.errors import GateUnavailable
 from msgserver.remote import gates, servers
 from msgserver.remote.gates import ControlRealm
@@ -112,6 +113,36 @@ class RegisterTests(ServersCase):
         self.assertEqual(self.directory.adopted, [ALICE, BOB])
         messages = [formatEvent(event) for event in events]
         self.assertIn("registered with first", messages)
+
+    def test_links(self) -> None:
+        """Each link is up from the registration there to its loss, and both are told."""
+        up, down = ("first", True), ("first", False)
+        away = ("second", False)
+        self.assertEqual(self.servers.links(), [down, away])
+        with capturedLogs() as events:
+            self.register()
+            self.assertEqual(self.servers.links(), [up, away])
+            self.place.cut()
+            self.assertEqual(self.servers.links(), [down, away])
+            self.wait(RETRY)
+            self.assertEqual(self.servers.links(), [up, away])
+        told = [(event["event"], event["server"]) for event in events if "event" in event]
+        links = [("link_up", "first"), ("link_down", "first"), ("link_up", "first")]
+        self.assertEqual(told, links)
+        self.stop()
+        self.assertEqual(self.servers.links(), [down, away])
+
+    def test_notUp(self) -> None:
+        """A login server that is connected to, and takes no registration, is no link."""
+
+        def register(gate: IGate, describe: Callable[[], Registration]) -> NoReturn:
+            raise GateUnavailable("not now")
+
+        self.directory.register = register  # type: ignore[method-assign]  # one that says no
+        with capturedLogs() as events:
+            self.register()
+        self.assertIn("no registration with first: not now", warnings(events))
+        self.assertEqual(self.servers.links()[0], ("first", False))
 
     def test_before(self) -> None:
         """Nothing is attempted before the gate registers, nor in that call."""
@@ -397,7 +428,7 @@ class AdoptTests(ServersCase):
         """What ended in an earlier round is no matter of the next one."""
         self.directory.meanwhile = [lambda: self.loggedOut(CAROL)]
         self.register()
-        (server,) = (each for each in self.servers._servers if each._text == "first")
+        (server,) = (each for each in self.servers._servers if each.text == "first")
         self.assertIsNone(server._ended, "what has ended is noted for ever")
         self.place.cut()
         self.directory.adopted = []

@@ -268,6 +268,7 @@ class World:
             endpoint,
             Account(server, uid),
             token,
+            suite=ClassicSuite(),
             clock=self.reactor,
             randomBytes=self.randomBytes,
         )

@@ -22,13 +22,12 @@ from msgserver.errors import (
     Unauthorized,
     UserNotFound,
 )
-from msgserver.wire.classic import decrypt, encrypt, hmac64, publicKey, sharedSecret
 from msgserver.wire.gate import Connected, Response
 from msgserver.wire.login import Admitted, TokenReceived
 from msgserver.wire.naming import parseHandshake
+from tests.wire.models import Keys, Model
 
 LONGEST_LINE = 8 * 1024
-GROUP_ORDER = 2**64 - 60
 
 LOGIN_REFUSALS: dict[bytes, type[Refused]] = {
     b"401 Unauthorized": Unauthorized,
@@ -50,12 +49,12 @@ class Told:
 
     @ivar events: its events, and the type of its error last.
     @ivar sent: what it has sent by itself, verdicts left out.
-    @ivar secret: what it holds, once it holds it.
+    @ivar keys: what it holds, once it holds them.
     """
 
     events: list[object] = field(factory=list)
     sent: bytes = b""
-    secret: bytes | None = None
+    keys: Keys | None = None
 
 
 def line(raw: bytes) -> bytes:
@@ -72,11 +71,6 @@ def unbase(text: bytes) -> bytes | None:
     return raw if b64encode(raw) == text else None
 
 
-def isKey(raw: bytes | None) -> bool:
-    """Say whether this is a public key that leaves a secret (L2)."""
-    return raw is not None and len(raw) == 8 and 1 < int.from_bytes(raw, "little") < GROUP_ORDER
-
-
 def linesOf(stream: bytes) -> Iterator[bytes | None]:
     """Cut a stream into lines; None is one that is too long, whole or not (L1)."""
     *lines, rest = stream.split(b"\n")
@@ -86,80 +80,124 @@ def linesOf(stream: bytes) -> Iterator[bytes | None]:
         yield None
 
 
-def loginServer(stream: bytes, challenge: bytes, private: bytes) -> Told:
+def withMac(text: bytes, mac: bytes) -> bytes:
+    """Write a line of the server's with what stands behind it, if anything does (L3)."""
+    return (text + b" " + b64encode(mac) if mac else text) + b"\n"
+
+
+def loginServer(stream: bytes, challenge: bytes, private: bytes, model: Model) -> Told:
     """Say what the login server makes of what the client's side sent (L)."""
     sent = line(challenge)
-    secret = b""
-    for number, text in enumerate(linesOf(stream)):
+    keys: Keys | None = None
+    isProved = False
+    for text in linesOf(stream):
         if text is None:
             return Told([ProtocolError], sent)
         raw = unbase(text)
         if raw is None:
-            return Told([Unauthorized], sent)
-        if number == 0:
-            if not isKey(raw):
-                return Told([Unauthorized], sent)
-            secret = sharedSecret(private, raw)
-            sent += line(publicKey(private))
-        elif number == 1:
-            if raw != hmac64(challenge, secret):
-                return Told([Unauthorized], sent)
+            break
+        if keys is None:
+            answer = model.answer(challenge, raw, private)
+            keys = model.keys(challenge, raw, answer, private, raw)
+            if keys is None:
+                break
+            sent += line(answer)
+        elif not isProved:
+            if raw != keys.proof:
+                break
+            isProved = True
         else:
-            try:
-                token = decrypt(secret, raw)
-            except ValueError:
-                return Told([Unauthorized], sent)
-            return Told([TokenReceived(token, secret)], sent, secret)
-    return Told([], sent)
+            token = keys.unseal(raw)
+            if token is None:
+                break
+            return Told([TokenReceived(token, keys.secret)], sent, keys)
+    else:
+        return Told([], sent)
+    return Told([Unauthorized], sent)
 
 
-def loginClient(stream: bytes, isEnded: bool, token: bytes, private: bytes) -> Told:
+def loginClient(stream: bytes, isEnded: bool, token: bytes, private: bytes, model: Model) -> Told:
     """
-    Say what the login client makes of what the server's side sent (L, L5).
+    Say what the login client makes of what the server's side sent (L, L3, L5).
 
     @param isEnded: it has been told that this is all.
     """
     sent = b""
-    known: list[bytes] = []  # The challenge and the secret.
+    challenge: bytes | None = None
+    keys: Keys | None = None
     subid: bytes | None = None
     error: type[Exception] = ProtocolError
+    public = model.public(private)
     for text in linesOf(stream):
         if text is None:
             break
-        code, _, argument = text.partition(b" ")
-        raw = unbase(argument if code != text else text)
-        if subid is not None:
-            address = None
-            if code == b"210":
-                said = unbase(argument)
-                try:
-                    address = said.decode() if said is not None else None
-                except ValueError:
-                    said = None
-                if said is None:
-                    break
-            return Told([Admitted(subid, known[1], address)], sent, known[1])
+        if keys is not None and subid is not None:
+            isRead, address = _address(text, keys)
+            if not isRead:
+                break
+            return Told([Admitted(subid, keys.secret, address)], sent, keys)
         if b" " in text:
-            if code == b"200" and len(known) == 2 and raw is not None:
-                subid = raw
+            if keys is not None and (subid := _admitted(text, keys)) is not None:
                 continue
-            error = LOGIN_REFUSALS.get(text, ProtocolError)
+            if keys is not None or not model.hasMacs:
+                error = _refusal(text, keys)
             break
-        if raw is None or len(raw) != 8 or len(known) == 2 or (known and not isKey(raw)):
+        raw = unbase(text)
+        if raw is None or keys is not None:
             break
-        if known:
-            known.append(sharedSecret(private, raw))
-            sent += line(hmac64(known[0], known[1])) + line(encrypt(known[1], token))
-        else:
-            known.append(raw)
-            sent += line(publicKey(private))
+        if challenge is None:
+            if len(raw) != 8:
+                break
+            challenge = raw
+            sent += line(public)
+            continue
+        if model.isExpected(challenge, public, raw):
+            keys = model.keys(challenge, public, raw, private, raw)
+        if keys is None:
+            break
+        sent += line(keys.proof) + line(keys.seal(token))
     else:
-        secret = known[1] if len(known) == 2 else None
         if not isEnded:
-            return Told([], sent, secret)
-        if subid is not None:
-            return Told([Admitted(subid, known[1])], sent, secret)
-    return Told([error], sent, known[1] if len(known) == 2 else None)
+            return Told([], sent, keys)
+        isWhole = not model.hasMacs or stream.endswith(b"\n")
+        if keys is not None and subid is not None and isWhole:
+            return Told([Admitted(subid, keys.secret)], sent, keys)
+    return Told([error], sent, keys)
+
+
+def _admitted(text: bytes, keys: Keys) -> bytes | None:
+    """Read a yes: the subid, or None where it is none that this server can have said."""
+    parts = text.split(b" ")
+    subid = unbase(parts[1])
+    if parts[0] != b"200" or subid is None:
+        return None
+    mac = keys.subidMac(subid)
+    if not mac:
+        return subid if len(parts) == 2 else None
+    return subid if subid and len(parts) == 3 and unbase(parts[2]) == mac else None
+
+
+def _refusal(text: bytes, keys: Keys | None) -> type[Exception]:
+    """Read a no: what it is to the client."""
+    for status, refusal in LOGIN_REFUSALS.items():
+        if text + b"\n" == withMac(status, keys.lineMac(status) if keys is not None else b""):
+            return refusal
+    return ProtocolError
+
+
+def _address(text: bytes, keys: Keys) -> tuple[bool, str | None]:
+    """Read the line behind a yes: whether it can be read, and the address in it (L5)."""
+    said = text.rpartition(b" ")[0] if keys.lineMac(b"") else text
+    if text + b"\n" != withMac(said, keys.lineMac(said)):
+        return False, None
+    code, _, argument = said.partition(b" ")
+    if code != b"210":
+        return True, None
+    raw = unbase(argument)
+    try:
+        return raw is not None, raw.decode() if raw is not None else None
+    except ValueError:
+        return False, None
 
 
 def packetsOf(stream: bytes) -> Iterator[bytes]:

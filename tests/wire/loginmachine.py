@@ -1,17 +1,20 @@
 """
-A login client's end against a login server's (L), with somebody in between.
+A login client's end against a login server's (L), with somebody in between, in either suite.
 
 L{tests.wire.conversations} says what each must make of what arrives, to the byte. Beyond
 that: an honest network harms nothing, and whatever the other kind does, the two never go on
 with different secrets. It can do more to the classic suite than should be possible, for that
 suite protects neither the token nor the verdict. The situations that begin with C{weak} are
-those.
+those. To the modern suite it can do none of them.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from random import Random
+from typing import ClassVar
 
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import strategies as st
 from hypothesis.stateful import initialize, invariant, precondition, rule
 
@@ -22,7 +25,6 @@ from msgserver.errors import (
     Refused,
     Unauthorized,
 )
-from msgserver.wire.classic import ClassicSuite
 from msgserver.wire.framing import MAX_LINE
 from msgserver.wire.login import Admitted, LoginClient, LoginServer, TokenReceived
 from tests import wire
@@ -31,6 +33,7 @@ from tests.wire.conversations import (
     loginClient,
     loginServer,
     unbase,
+    withMac,
 )
 from tests.wire.interference import (
     ALL,
@@ -43,17 +46,26 @@ from tests.wire.interference import (
     mayInterfere,
     pull,
 )
+from tests.wire.models import ClassicModel, Keys, Model, ModernModel
 from tests.wire.test_properties import held
 
 PATIENCE = st.integers(0, 9)
 """Where it is 0, what would end a conversation early does; that is to be rare."""
 
-OWN = 200
+OWN = 900
 """The bytes that an end holds besides what has arrived: keys, and what it is about to send."""
+
+IDENTITY = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
 
 
 class LoginMachine(ConversationMachine):
-    """L{LoginClient} and L{LoginServer}."""
+    """
+    L{LoginClient} and L{LoginServer} in the classic suite.
+
+    @cvar models: what the ends may speak; a connection's seed picks one.
+    """
+
+    models: ClassVar[Sequence[Model]] = (ClassicModel(),)
 
     situations = frozenset(
         """\
@@ -99,15 +111,19 @@ weak: a forged yes is believed
         """
         self.begin(where)
         random = Random(seed)
+        self.model = self.models[seed % len(self.models)]
+        size = self.model.keySize
         self.token = random.randbytes(tokenSize)
-        self.challenge, self.serverPrivate, self.clientPrivate = (
-            random.randbytes(8) for _ in range(3)
-        )
+        self.challenge = random.randbytes(8)
+        self.serverPrivate, self.clientPrivate = (random.randbytes(size) for _ in range(2))
         self.server = LoginServer(
-            {8: ClassicSuite()}, wire.given(self.challenge, self.serverPrivate)
+            {size: self.model.serverSuite()}, wire.given(self.challenge, self.serverPrivate)
         )
-        self.client = LoginClient(ClassicSuite(), self.token, wire.given(self.clientPrivate))
-        self.clientSecret: bytes | None = None
+        self.client = LoginClient(
+            self.model.clientSuite(), self.token, wire.given(self.clientPrivate)
+        )
+        self.clientKeys: Keys | None = None
+        self.serverKeys: Keys | None = None
         self.admitted: Admitted | None = None
         self.verdict = b""
         self.isServerDone = self.isEnded = False
@@ -132,8 +148,9 @@ weak: a forged yes is believed
             self.serverSaw = self.up.arrived
         before = len(self.serverTold)
         pull(self.server, self.serverTold)
-        told = loginServer(self.serverSaw, self.challenge, self.serverPrivate)
+        told = loginServer(self.serverSaw, self.challenge, self.serverPrivate, self.model)
         assert self.serverTold == told.events, f"L: {self.serverTold}, not {told.events}"
+        self.serverKeys = told.keys
         if self.serverTold[before:] == [Unauthorized]:
             self.note("L: the server takes no key, proof or token")
             self.refuse(Unauthorized)
@@ -155,9 +172,9 @@ weak: a forged yes is believed
         if not self.isEnded:
             self.clientSaw = self.down.arrived
         pull(self.client, self.clientTold)
-        told = loginClient(self.clientSaw, self.isEnded, self.token, self.clientPrivate)
+        told = loginClient(self.clientSaw, self.isEnded, self.token, self.clientPrivate, self.model)
         assert self.clientTold == told.events, f"L: {self.clientTold}, not {told.events}"
-        self.clientSecret = told.secret
+        self.clientKeys = told.keys
         if self.clientTold == [ProtocolError]:
             self.note("L: the client hears no login server")
         self.up.write(self.client.dataToSend())
@@ -188,7 +205,8 @@ weak: a forged yes is believed
         """Say no."""
         self.server.refuse(refusal())
         self.isServerDone = True
-        self.verdict = refusal.status.value + b"\n"
+        text = refusal.status.value
+        self.verdict = withMac(text, self.serverKeys.lineMac(text) if self.serverKeys else b"")
         self.down.write(self.server.dataToSend())
 
     @precondition(lambda self: self.serverTold and not self.isServerDone)
@@ -202,14 +220,19 @@ weak: a forged yes is believed
         if refusal is not None:
             self.refuse(refusal)
             return
+        assert self.serverKeys is not None
+        if self.model.hasMacs and not subid:
+            # The server has none such (L3).
+            subid = b"0"
         self.server.admit(subid, address)
         self.isServerDone = True
         received = self.serverTold[0]
         assert isinstance(received, TokenReceived)
         self.admitted = Admitted(subid, received.secret, address)
-        self.verdict = b"200 " + line(subid)
+        self.verdict = withMac(b"200 " + line(subid)[:-1], self.serverKeys.subidMac(subid))
         if address is not None:
-            self.verdict += b"210 " + line(address.encode())
+            text = b"210 " + line(address.encode())[:-1]
+            self.verdict += withMac(text, self.serverKeys.lineMac(text))
         self.down.write(self.server.dataToSend())
 
     @precondition(lambda self: not self.serverTold and not self.isServerDone)
@@ -265,18 +288,22 @@ weak: a forged yes is believed
             if self.admitted is not None:
                 self.note("L: admitted over an honest network")
                 assert self.clientTold == [self.admitted], "L: admitted"
+            elif self.model.hasMacs and self.serverKeys is None:
+                self.note("L3: a refusal that nothing stands behind is no verdict")
+                assert self.clientTold == [ProtocolError], "L3: a plain refusal"
             else:
                 self.note("L: refused over an honest network")
                 (refused,) = self.clientTold
                 assert isinstance(refused, type) and issubclass(refused, Refused), "L: refused"
-                assert refused.status.value + b"\n" == self.verdict, "L: refused"
+                assert self.verdict.startswith(refused.status.value), "L: refused"
 
     @invariant()
     def oneSecretL(self) -> None:
         """L: a server that has its token shares a secret with the client, whatever arrived."""
         for received in self.serverTold:
             if isinstance(received, TokenReceived):
-                assert received.secret == self.clientSecret, "L: the secret"
+                assert self.clientKeys is not None, "L: the secret"
+                assert received.secret == self.clientKeys.secret, "L: the secret"
                 if received.token != self.token:
                     self.note("weak: another token arrives than was sent")
                     assert self.up.isTampered, "L: the token"
@@ -301,3 +328,14 @@ weak: a forged yes is believed
                 assert isShort or self.down.isTampered, "L5"
             elif admitted.address is not None:
                 self.note("L5: the address arrives")
+
+
+class ModernLoginMachine(LoginMachine):
+    """The same in the modern suite, where nobody in between is believed anything (L3)."""
+
+    models = (ModernModel(), ModernModel(IDENTITY))
+    situations = LoginMachine.situations
+    rare = frozenset(
+        [each for each in LoginMachine.rare if not each.startswith("weak: ")]
+        + ["L3: a refusal that nothing stands behind is no verdict"]
+    )

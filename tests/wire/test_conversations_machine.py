@@ -4,6 +4,8 @@ Tests for both conversations by L{tests.wire.loginmachine} and L{tests.wire.gate
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from twisted.trial.unittest import SynchronousTestCase
 
 from msgserver.errors import Forbidden, Unauthorized
@@ -12,7 +14,7 @@ from tests.machines import runAlways
 from tests.wire.conversations import line
 from tests.wire.gatemachine import ALICE, OK, SECRET, GateMachine
 from tests.wire.interference import ALL
-from tests.wire.loginmachine import LoginMachine
+from tests.wire.loginmachine import LoginMachine, ModernLoginMachine
 
 MAX_EXAMPLES = 200
 """How many examples each machine runs in every test run."""
@@ -24,6 +26,10 @@ class MachineTests(SynchronousTestCase):
     def test_login(self) -> None:
         """L, L1, L5: the login conversation."""
         runAlways(LoginMachine, MAX_EXAMPLES)
+
+    def test_modernLogin(self) -> None:
+        """L, L1, L3, L5: the same in the modern suite."""
+        runAlways(ModernLoginMachine, MAX_EXAMPLES)
 
     def test_gate(self) -> None:
         """H, H1, H2, S, B4: the gate's."""
@@ -112,6 +118,49 @@ class RareLoginTests(SynchronousTestCase):
         self.machine.deliver(False, ALL, True)
         self.machine.refuseEarly(Forbidden, 0)
         self.check("weak: a forged yes is believed")
+
+
+class RareModernLoginTests(SynchronousTestCase):
+    """What is tried on each connection of the modern suite, with and without an identity (L3)."""
+
+    def machines(self, where: str, depth: int) -> Iterator[ModernLoginMachine]:
+        """Give machines with a connection open."""
+        for seed in range(len(ModernLoginMachine.models)):
+            machine = ModernLoginMachine()
+            machine.dial(seed, 20, where, depth)
+            yield machine
+
+    def check(self, machine: ModernLoginMachine, situation: str) -> None:
+        """Go on to the end, and see that it came to that and breaks no invariant."""
+        machine.finish(b"1", None, None, 0)
+        machine.oneSecretL()
+        machine.oneVerdictL()
+        self.assertIn(situation, machine.noted)
+
+    def test_token(self) -> None:
+        """A token that was changed does not arrive."""
+        for machine in self.machines("up", 3):
+            machine.change(True, 1, 0, 0)
+            self.check(machine, "L: the server takes no key, proof or token")
+
+    def test_subid(self) -> None:
+        """A verdict is not believed from anybody but the server."""
+        for depth in (3, 5):
+            for machine in self.machines("down", depth):
+                machine.forge(False, 0, "200")
+                self.check(machine, "L: the client hears no login server")
+
+    def test_plainRefusal(self) -> None:
+        """Nor is a no, be it of the server itself, while they share no keys."""
+        for machine in self.machines("nowhere", 1):
+            machine.refuseEarly(Forbidden, 0)
+            self.check(machine, "L3: a refusal that nothing stands behind is no verdict")
+
+    def test_address(self) -> None:
+        """The address can be kept from the client, as a whole line."""
+        for machine in self.machines("down", 5):
+            machine.cut(False, machine.down.pending.index(b"\n") + 1)
+            self.check(machine, "L5: the address is lost")
 
 
 class RareGateTests(SynchronousTestCase):

@@ -14,6 +14,7 @@ from msgserver.wire.framing import (
     MAX_RESPONSE,
     LineReader,
     PacketReader,
+    measurePackets,
     packet,
 )
 from tests.wire import arrivals
@@ -156,3 +157,26 @@ class PacketTests(SynchronousTestCase):
     def test_sizes(self) -> None:
         """Content is up to 65,531 bytes up and 65,530 down (S)."""
         self.assertEqual((MAX_PACKET, MAX_REQUEST, MAX_RESPONSE), (65535, 65531, 65530))
+
+
+class MeasureTests(SynchronousTestCase):
+    """Where the first requests of a stream end."""
+
+    def test_everyCount(self) -> None:
+        """So many as may be, up to those that are there as a whole."""
+        packets = [packet(b"x" * size) for size in (4, 5, 100, 4)]
+        for most in range(6):
+            for whole in range(5):
+                for behind in (b"", b"\x00", b"\x00\x05", b"\x00\x05abcd"):
+                    data = b"".join(packets[:whole]) + behind
+                    count = min(most, whole)
+                    end = len(b"".join(packets[:count]))
+                    self.assertEqual(measurePackets(data, most, 100), (count, end, whole > most))
+
+    def test_noRequest(self) -> None:
+        """What no request can be ends it: that and all behind it is for others to judge (S3)."""
+        for content in (b"", b"abc", b"x" * 101):
+            for most in (1, 2):
+                data = packet(b"abcd") + packet(content) + packet(b"abcd")
+                self.assertEqual(measurePackets(data, most, 100), (1, len(data), False))
+        self.assertEqual(measurePackets(b"\x00\x65", 1, 100), (0, 2, False))

@@ -4,6 +4,9 @@ Tests for L{msgserver.wire.gate}: the recorded connections, and everything that 
 
 from __future__ import annotations
 
+from hmac import digest
+
+from attrs import evolve
 from twisted.trial.unittest import SynchronousTestCase
 
 from msgserver.errors import (
@@ -15,6 +18,7 @@ from msgserver.errors import (
     Unauthorized,
     UserNotFound,
 )
+from msgserver.wire.classic import hashKey, hmac64
 from msgserver.wire.framing import packet
 from msgserver.wire.gate import (
     ANSWERED,
@@ -23,12 +27,13 @@ from msgserver.wire.gate import (
     GateClient,
     GateServer,
     Response,
+    checkSecret,
     handshakeMac,
     isProvedBy,
     requestPacket,
     responsePacket,
 )
-from msgserver.wire.naming import Handshake, User, parseHandshake
+from msgserver.wire.naming import Handshake, User, encode64, parseHandshake
 from tests.wire import arrivals, outcome, recorded
 
 ALICE = User(uid=b"alice", subid=b"1", server=b"sample")
@@ -178,13 +183,66 @@ class MacTests(SynchronousTestCase):
 
     def test_secretOfNoSuite(self) -> None:
         """A secret that no login makes is our bug, and its own bytes stay unsaid (L6)."""
-        for secret in (b"", b"xxxxxxx", b"xxxxxxxxx"):
+        for secret in (b"", b"xxxxxxx", b"xxxxxxxxx", b"x" * 16, b"x" * 31, b"x" * 33):
             for error in (
+                self.assertRaises(InvalidState, checkSecret, secret),
                 self.assertRaises(InvalidState, handshakeMac, HANDSHAKE.text, secret),
                 self.assertRaises(InvalidState, isProvedBy, HANDSHAKE, secret),
                 self.assertRaises(InvalidState, GateClient, ALICE, secret, 1),
             ):
                 self.assertNotIn("xxx", str(error))
+
+
+class ModernMacTests(SynchronousTestCase):
+    """What proves a handshake, where the login's secret has 32 bytes (H, L3)."""
+
+    def test_recorded(self) -> None:
+        """The handshakes of the vectors are proved by their login's secret, and by no other's."""
+        logins = [login for login in recorded("modern.json")["logins"] if "handshakes" in login]
+        self.assertGreater(len(logins), 1)
+        for login in logins:
+            secret = bytes.fromhex(login["secret"])
+            for recording in login["handshakes"]:
+                uid, server = bytes.fromhex(recording["uid"]), bytes.fromhex(recording["server"])
+                user = User(uid=uid, subid=bytes.fromhex(login["subid"]), server=server)
+                client = GateClient(user, secret, int(recording["index"]))
+                self.assertEqual(client.hello.hex(), recording["packet"])
+                for chunks in arrivals(client.hello):
+                    (handshake,) = outcome(GateServer(), chunks)
+                    assert isinstance(handshake, Handshake)
+                    self.assertEqual((handshake.user, handshake.text), (user, client.hello[2:-45]))
+                    for other in logins:
+                        isProved = isProvedBy(handshake, bytes.fromhex(other["secret"]))
+                        self.assertIs(isProved, other is login)
+
+    def test_changed(self) -> None:
+        """A bit of the text or the mac that differs, or of the secret, and it proves nothing."""
+        secret = bytes(range(32))
+        text = HANDSHAKE.text
+        mac = digest(secret, text, "sha256")
+        self.assertEqual(handshakeMac(text, secret), mac)
+        self.assertTrue(isProvedBy(evolve(HANDSHAKE, mac=mac), secret))
+        for bit in range(8):
+            for place in range(32):
+                changed = [bytearray(mac), bytearray(secret)]
+                for each in changed:
+                    each[place] ^= 1 << bit
+                self.assertFalse(isProvedBy(evolve(HANDSHAKE, mac=bytes(changed[0])), secret))
+                self.assertFalse(isProvedBy(evolve(HANDSHAKE, mac=mac), bytes(changed[1])))
+        for other in (b"", mac[:8], mac[:31], mac + b"\x00"):
+            self.assertFalse(isProvedBy(evolve(HANDSHAKE, mac=other), secret))
+        later = parseHandshake(b"YWxpY2U=@c2FtcGxl#MQ==:2:" + encode64(mac))
+        self.assertFalse(isProvedBy(later, secret))
+
+    def test_otherSuite(self) -> None:
+        """The secret says which mac it must be; the other suite's is none."""
+        secret = bytes(range(32))
+        for size in (8, 32):
+            checkSecret(secret[:size])
+        classic = evolve(HANDSHAKE, mac=hmac64(hashKey(HANDSHAKE.text), secret[:8]))
+        modern = evolve(HANDSHAKE, mac=digest(secret, HANDSHAKE.text, "sha256"))
+        self.assertEqual([isProvedBy(classic, secret[:n]) for n in (8, 32)], [True, False])
+        self.assertEqual([isProvedBy(modern, secret[:n]) for n in (8, 32)], [False, True])
 
 
 class PacketTests(SynchronousTestCase):

@@ -34,7 +34,8 @@ from msgserver.wire.gate import (
     requestPacket,
     responsePacket,
 )
-from msgserver.wire.login import Admitted, LoginClient, LoginServer, TokenReceived
+from msgserver.wire.login import Admitted, LoginClient, LoginServer, Suite, TokenReceived
+from msgserver.wire.modern import ModernSuite
 from msgserver.wire.naming import (
     Handshake,
     User,
@@ -62,6 +63,9 @@ CHALLENGE = bytes.fromhex("3ed8648261027442")
 CLIENT_PRIVATE = bytes.fromhex("1122334455667701")
 SERVER_PRIVATE = bytes.fromhex("5e96acc95cb8480c")
 SECRET = bytes.fromhex("b9388be0af1ec90a")
+SUITES: dict[int, Suite] = {8: ClassicSuite(), 32: ModernSuite()}
+MODERN_PRIVATES = b"\x07" * 32, b"\x09" * 32
+"""The client's and the server's."""
 ALICE = User(uid=b"alice", subid=b"1", server=b"sample")
 HELLO = GateClient(ALICE, SECRET, 1).hello
 
@@ -100,6 +104,7 @@ serverPackets = streams(
     [b"\x00\x07no\x00abcd", b"\x00\x05\x02abcd", packet(b"401 Unauthorized"), packet(b"")],
 )
 MAX_CHUNK = 600
+"""The most bytes that arrive at once."""
 cuts = st.lists(st.integers(1, MAX_CHUNK), max_size=20)
 
 
@@ -128,6 +133,33 @@ def makeLoginServer() -> LoginServer:
     return LoginServer({8: ClassicSuite()}, wire.given(CHALLENGE, SERVER_PRIVATE))
 
 
+def makeModernServer() -> LoginServer:
+    """Make a server that takes both suites, and has the key for the modern one."""
+    return LoginServer(SUITES, lambda size: {8: CHALLENGE, 32: MODERN_PRIVATES[1]}[size])
+
+
+def makeModernClient() -> LoginClient:
+    """Make that server's client."""
+    return LoginClient(ModernSuite(), b"token", wire.given(MODERN_PRIVATES[0]))
+
+
+def modernLines() -> tuple[list[bytes], list[bytes]]:
+    """Give the lines of a login of these two: the client's, and the server's."""
+    up, down = [], []
+    server, client = makeModernServer(), makeModernClient()
+    while said := server.dataToSend():
+        down.append(said)
+        outcome(client, [said])
+        up.append(client.dataToSend())
+        if outcome(server, [up[-1]]):
+            server.admit(b"1", "gate:8888")
+    return _lines(up), _lines(down)
+
+
+def _lines(said: list[bytes]) -> list[bytes]:
+    return b"".join(said).splitlines(keepends=True)
+
+
 def makeLoginClient() -> LoginClient:
     """Make the client of the recorded login."""
     token = b"YWxpY2U=@c2FtcGxl:cGFzc3dvcmQ="
@@ -137,6 +169,13 @@ def makeLoginClient() -> LoginClient:
 def makeGateClient() -> GateClient:
     """Make the client of the recorded connection."""
     return GateClient(ALICE, SECRET, 1)
+
+
+MODERN_UP, MODERN_DOWN = modernLines()
+modernClientLines = streams(MODERN_UP, [*CLIENT_LINES, b"\n", b"QR==\n"])
+modernServerLines = streams(
+    MODERN_DOWN, [*SERVER_LINES, *STATUS_LINES, b"200  " + MODERN_UP[1], b"\n"]
+)
 
 
 class AnyBytesTests(SynchronousTestCase):
@@ -168,6 +207,24 @@ class AnyBytesTests(SynchronousTestCase):
         """The login client hears a refusal or no login server (L)."""
         allowed: set[type] = {Unauthorized, Forbidden, NotAcceptable, ProtocolError}
         self.checkSplit(makeLoginClient, stream, sizes, allowed)
+
+    @deterministic
+    @given(modernClientLines, cuts)
+    @example(b"".join(MODERN_UP), [1] * 200)
+    def test_modernServer(self, stream: bytes, sizes: list[int]) -> None:
+        """So does one that takes the modern suite, too (L, L1, L3)."""
+        self.checkSplit(makeModernServer, stream, sizes, {Unauthorized, ProtocolError})
+
+    @deterministic
+    @given(modernServerLines, cuts)
+    @example(b"".join(MODERN_DOWN), [1] * 300)
+    def test_modernClient(self, stream: bytes, sizes: list[int]) -> None:
+        """A modern client is never made to give up, for nothing here is the server's no (L3)."""
+        self.checkSplit(makeModernClient, stream, sizes, {ProtocolError})
+        for event in outcome(makeModernClient(), [stream]):
+            if event is not ProtocolError:
+                assert isinstance(event, Admitted)
+                self.assertEqual((event.subid, event.address), (b"1", "gate:8888"))
 
     @deterministic
     @given(clientPackets, cuts, st.sampled_from([len(HELLO) - 3, len(HELLO) - 2, MAX_PACKET]))
@@ -208,6 +265,12 @@ class BoundTests(SynchronousTestCase):
         self.checkHeld(makeLoginServer(), stream, sizes, MAX_LINE)
 
     @deterministic
+    @given(modernClientLines, cuts)
+    def test_modernServer(self, stream: bytes, sizes: list[int]) -> None:
+        """So does one of the modern suite (L1)."""
+        self.checkHeld(makeModernServer(), stream, sizes, MAX_LINE)
+
+    @deterministic
     @given(clientPackets, cuts)
     def test_gateServer(self, stream: bytes, sizes: list[int]) -> None:
         """The gate holds a packet at most (B4)."""
@@ -233,29 +296,35 @@ class AgreementTests(SynchronousTestCase):
         st.binary(max_size=50),
         st.none() | st.text(st.characters(codec="utf-8"), max_size=50),
         st.integers(0, 2**64),
+        st.sampled_from(sorted(SUITES)),
         cuts,
         cuts,
     )
-    @example(b"x" * 5000, b"1", None, 1, [1] * 7000, [1] * 7000)
+    @example(b"x" * 5000, b"1", None, 1, 8, [1] * 7000, [1] * 7000)
+    @example(b"x" * 5000, b"1", "gate:8888", 1, 32, [1] * 7000, [1] * 7000)
     def test_login(
         self,
         token: bytes,
         subid: bytes,
         address: str | None,
         seed: int,
+        size: int,
         up: list[int],
         down: list[int],
     ) -> None:
-        """A client's token arrives, and both ends hold the same secret (L)."""
+        """A client's token arrives, and both ends hold the same secret, in either suite (L)."""
         randomBytes = Random(seed).randbytes
-        server = LoginServer({8: ClassicSuite()}, randomBytes)
-        client = LoginClient(ClassicSuite(), token, randomBytes)
+        server = LoginServer(SUITES, randomBytes)
+        client = LoginClient(SUITES[size], token, randomBytes)
         for _ in range(2):
             self.assertEqual(outcome(client, cut(server.dataToSend(), down)), [])
             events = outcome(server, cut(client.dataToSend(), up))
         (received,) = events
         assert isinstance(received, TokenReceived)
-        self.assertEqual(received.token, token)
+        self.assertEqual((received.token, len(received.secret)), (token, size))
+        if SUITES[size].vouches and not subid:
+            # There is none such (L3).
+            subid = b"1"
         server.admit(subid, address)
         told = outcome(client, cut(server.dataToSend(), down))
         admitted = Admitted(subid, received.secret, address)
@@ -264,7 +333,7 @@ class AgreementTests(SynchronousTestCase):
     @deterministic
     @given(
         st.builds(User, st.binary(), st.binary(), st.binary()),
-        st.binary(min_size=8, max_size=8),
+        st.binary(min_size=8, max_size=8) | st.binary(min_size=32, max_size=32),
         st.integers(0, 2**63 - 1),
         st.binary(max_size=99),
         cuts,
