@@ -124,7 +124,8 @@ ALLOWED = {
     f" ctlorders {PACKAGE}",
     "options": f"errors compiled config configfile jsonlog {PACKAGE}",
     "tap": f"{BELOW_PROTOCOLS} sessions loginprotocol loginservice msgprotocol msgservice"
-    f" readset collector compiled cluster {REMOTE} processes options metrics opsserver watched handlers listening {CONFIG} {PACKAGE}",
+    f" readset collector compiled cluster {REMOTE} processes options metrics opsserver watched"
+    f" handlers listening {CONFIG} {PACKAGE}",
 }
 
 # What is named in signatures alone, and so only under TYPE_CHECKING.
