@@ -4,6 +4,7 @@ Ready-made parts for the user's side of a gate and of a login server.
 
 from __future__ import annotations
 
+import os
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
@@ -24,6 +25,7 @@ from msgserver.interfaces import (
     User,
 )
 from msgserver.passwords import UNKNOWN, isHash, isPassword
+from msgserver.turns import Turns
 from msgserver.wire.naming import decode64
 
 _TOKEN = re.compile(rb"([^@]+)@([^:]+):(.+)", re.DOTALL)
@@ -93,6 +95,8 @@ class PasswordLoginHandler:
         self._users = {user.encode(): stored for user, stored in users.items()}
         self._servers = {server.encode() for server in servers}
         self._runInThread = runInThread
+        # More at once would take no less time, but more memory: 16 MiB each.
+        self._turns = Turns(os.cpu_count() or 1)
 
     def uidOf(self, token: bytes) -> bytes | None:
         """See L{INamesUser.uidOf}."""
@@ -113,8 +117,21 @@ class PasswordLoginHandler:
             raise Unauthorized("a part of the token is not base64") from None
         # A user who does not exist takes as long to refuse as one who does.
         stored = self._users.get(user, UNKNOWN)
-        if not await self._runInThread(isPassword, password, stored):
+        if not await self._isPassword(password, stored):
             raise Unauthorized("wrong user or password")
         if server not in self._servers:
             raise Unauthorized("no such server")
         return Account(server, user)
+
+    async def _isPassword(self, password: bytes, stored: str) -> Any:
+        await self._turns.begin()
+        answer: Deferred[Any] = Deferred()
+
+        def ended(result: object) -> None:
+            # Not before: a thread goes on, whether or not anybody waits for it.
+            self._turns.end()
+            if not answer.called:
+                answer.callback(result)
+
+        self._runInThread(isPassword, password, stored).addBoth(ended)
+        return await answer

@@ -202,12 +202,11 @@ class LoginFailures:
             self.hits["address_free_failures"] += 1
             raise NotAcceptable("too many logins from this address have failed")
         user = None if uid is None else _digestOf(uid)
-        if user is not None:
-            isHome = key is not None and self._homes.get(user) == key
-            if not isHome and self._users.mustWait(user, now):
-                self.hits["free_failures"] += 1
-                raise NotAcceptable("too many logins of this user have failed")
-        return Attempt(self, user, key)
+        isHome = user is not None and key is not None and self._homes.get(user) == key
+        if user is not None and not isHome and self._users.mustWait(user, now):
+            self.hits["free_failures"] += 1
+            raise NotAcceptable("too many logins of this user have failed")
+        return Attempt(self, user, key, isHome)
 
     def _welcome(self, uid: bytes, key: bytes | None) -> None:
         if key is not None:
@@ -215,9 +214,16 @@ class LoginFailures:
 
 
 class Attempt:
-    """One attempt to log in. The first of its methods to be called says how it has ended."""
+    """
+    One attempt to log in. The first of its methods to be called says how it has ended.
 
-    def __init__(self, failures: LoginFailures, user: bytes | None, key: bytes | None) -> None:
+    @ivar isHome: it comes from where the user has last logged in.
+    """
+
+    def __init__(
+        self, failures: LoginFailures, user: bytes | None, key: bytes | None, isHome: bool
+    ) -> None:
+        self.isHome = isHome
         self._failures = failures
         self._key = key
         now = failures._clock.seconds()

@@ -10,16 +10,19 @@ from twisted.application.service import Service
 from twisted.internet.defer import CancelledError, Deferred, succeed
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from msgserver.cluster import IGate, ILoginDirectory, LoginRecord, Registration
 from msgserver.directory import Directory, Member, Place
 from msgserver.errors import Forbidden, GateUnavailable, NotAcceptable, Refused, Unauthorized
 from msgserver.gatecalls import GateCalls
+from msgserver.hiding import hidden
 from msgserver.interfaces import Account, Admission, ILoginHandler, ILogins, INamesUser
 from msgserver.later import asked
 from msgserver.limits import LoginFailures
 from msgserver.operations import Operations
+from msgserver.turns import Turns
 
 
 class _Undecided(Unauthorized):
@@ -43,6 +46,8 @@ class LoginService(Service):
         earlier, and one that comes while another is under way is refused (L4).
     @param gateTimeout: seconds that a gate may take over a login or a kick.
     @param failures: makes those wait whose logins fail too often; None: nobody.
+    @param maxAuthenticating: tokens that the handler is at, at once; the others wait, those of
+        users first who are where they last logged in.
     @param sticky: where several gates share a server name, a user who logs in again goes to
         the one of the login before, rather than to the one that is least full.
     @ivar operations: what it does for operators.
@@ -58,8 +63,10 @@ class LoginService(Service):
         gateTimeout: float = 5.0,
         sticky: bool = False,
         failures: LoginFailures | None = None,
+        maxAuthenticating: int = 64,
     ) -> None:
         self._handler = handler
+        self._turns = Turns(maxAuthenticating)
         self._uidOf = handler.uidOf if INamesUser.providedBy(handler) else _unknown
         self._failures = failures
         self._clock = clock
@@ -95,7 +102,7 @@ class LoginService(Service):
             return await self._ask(token)
         attempt = self._failures.begin(self._claimed(token), peer)
         try:
-            account = await self._ask(token)
+            account = await self._ask(token, attempt.isHome)
             attempt.succeeded(account.uid)
         except _Undecided:
             attempt.dropped()
@@ -113,20 +120,25 @@ class LoginService(Service):
         try:
             uid = self._uidOf(token)
         except Exception:
-            self.log.failure("uidOf failed")
+            self.log.failure("uidOf failed", hidden(Failure()))
             return None
         return uid if isinstance(uid, bytes) else None
 
-    async def _ask(self, token: bytes) -> Account:
+    async def _ask(self, token: bytes, isHome: bool = False) -> Account:
         try:
-            account = await asked(self._handler.authenticate, token)
+            # Where many guess, who is where he last logged in need not wait for all of them.
+            await self._turns.begin(isHome)
+            try:
+                account = await asked(self._handler.authenticate, token)
+            finally:
+                self._turns.end()
         except Unauthorized:
             raise
         except CancelledError:
             # The client has gone, as clients do: nobody's bug.
             raise _Left("nobody waits for it any more") from None
         except Exception as error:
-            self.log.failure("authenticate failed")
+            self.log.failure("authenticate failed", hidden(Failure()))
             raise _Undecided("the login handler failed") from error
         match account:
             case Account(server=bytes(), uid=bytes()):

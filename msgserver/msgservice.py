@@ -22,6 +22,7 @@ from msgserver.cluster import GateLoad, IGate, ILoginDirectory, LoginRecord, Reg
 from msgserver.deadlines import Deadlines
 from msgserver.errors import Forbidden, GateUnavailable, InvalidState, Refused, UserNotFound
 from msgserver.gatecounts import GateCounts, LogoutReason
+from msgserver.hiding import hidden
 from msgserver.interfaces import IMsgConnection, IMsgConnections, IMsgHandler, User
 from msgserver.later import asked, within
 from msgserver.msggate import MsgGate
@@ -221,7 +222,7 @@ class MsgService(Service):
         if isinstance(failure.value, Refused):
             raise failure.value
         if not isinstance(failure.value, CancelledError):  # Nobody waits for it any more.
-            self.log.failure("loginReceived failed", failure)
+            self.log.failure("loginReceived failed", hidden(failure))
         raise Forbidden("the handler failed")
 
     def kick(self, uid: bytes, subid: bytes) -> Deferred[None]:

@@ -100,6 +100,10 @@ class Login:
     addressBurst: int = field(default=100, metadata=_ADDRESS_BURST)
     addressTable: int = field(default=65536, metadata=_ADDRESS_TABLE)
     unlimited: tuple[str, ...] = field(default=_LOOPBACK, metadata=_UNLIMITED)
+    maxAuthenticating: int = field(
+        default=64,
+        metadata=about(WholeNumber(1), "How many tokens the handler may be at, at once.", "logins"),
+    )
     freeFailures: int = field(
         default=5,
         metadata=about(

@@ -249,6 +249,7 @@ def _makeLogin(
         settings.gateTimeout,
         settings.sticky,
         failures,
+        settings.maxAuthenticating,
     )
 
 

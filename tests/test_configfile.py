@@ -90,7 +90,7 @@ class LoadTests(ConfigFileTestCase):
             "max_strangers = 4\naddress_maxclient = 3\naddress_rate = 2\naddress_burst = 9\n"
             'address_table = 2000\nunlimited = ["10.0.0.0/8", "fd00::1"]\nfree_failures = 8\n'
             "address_free_failures = 9\nfailure_delay = 0.5\nlongest_failure_delay = 6\n"
-            "failure_memory = 70\n"
+            "failure_memory = 70\nmax_authenticating = 12\n"
             "[login.handler_options]\npassword = 'x'\n"
             + GATE
             + 'listen = ["tcp:3"]\nadvertise = "a.example:3"\nmaxclient = 6\nnodelay = false\n'
@@ -130,6 +130,7 @@ class LoadTests(ConfigFileTestCase):
                 failureDelay=0.5,
                 longestFailureDelay=6.0,
                 failureMemory=70.0,
+                maxAuthenticating=12,
             ),
         )
         self.assertIs(type(parts.login.settings.loginTimeout), float)

@@ -16,7 +16,7 @@ PACKAGE = "msgserver"
 ROOT = Path(__file__).resolve().parent.parent / PACKAGE
 
 WIRE = "wire.framing wire.naming wire.classic wire.modern wire.login wire.gate"
-HELPERS = "closing deadlines later limits strangerlog"
+HELPERS = "closing deadlines hiding later limits strangerlog turns"
 BELOW_PROTOCOLS = f"errors interfaces {WIRE} {HELPERS}"
 REMOTE = "remote remote.link remote.door remote.gates remote.servers remote.operations"
 SECTIONS = "configvalues addresses linksections sections"
@@ -53,6 +53,8 @@ ALLOWED = {
     "deadlines": "",
     "later": "",
     "strangerlog": "",
+    "hiding": "",
+    "turns": "",
     "addresslimits": "",
     "loginfailures": "errors addresslimits",
     "requestrate": "addresslimits wire.framing",

@@ -20,6 +20,7 @@ from zope.interface import implementer
 
 from msgserver.cluster import Registration
 from msgserver.errors import Forbidden, GateUnavailable, NotAcceptable, Unauthorized
+from msgserver.hiding import Hidden
 from msgserver.interfaces import (
     Account,
     Admission,
@@ -395,7 +396,7 @@ class StatusTests(WholeTestCase):
         """L: the handler's bug is 401."""
         self.handler.authentication = lambda token: {b"alice": 1}[token]
         self.assertStatus(UNAUTHORIZED)
-        self.assertEqual(len(self.flushLoggedErrors(KeyError)), 1)
+        self.assertEqual(len(self.flushLoggedErrors(Hidden)), 1)
 
     def test_nonsense(self) -> None:
         """L: what is no account is 401."""
@@ -590,7 +591,7 @@ class SilenceTests(WholeTestCase):
             self.assertIn(shown, text)
         self.assertRaises(self.failureException, self.assertHidden, f"token={TOKEN!r}")
         self.assertRaises(self.failureException, self.assertHidden, f"secret={SECRET!r}")
-        self.assertEqual(len(self.flushLoggedErrors(KeyError)), 1)
+        self.assertEqual(len(self.flushLoggedErrors(Hidden)), 1)
 
     def test_admitted(self) -> None:
         """L6: a login that succeeds."""
@@ -607,7 +608,14 @@ class SilenceTests(WholeTestCase):
             raise ValueError("cannot read it")
 
         self.assertSilent(authenticate, LogLevel.critical)
-        self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
+        self.assertEqual(len(self.flushLoggedErrors(Hidden)), 1)
+
+    def test_handlerRaisesToken(self) -> None:
+        """L6: a login that the handler fails at with the token for a text, as a table does."""
+        users: dict[bytes, Account] = {}
+        self.assertSilent(lambda token: users[token], LogLevel.critical)
+        self.assertSilent(lambda token: fail(KeyError(token)), LogLevel.critical)
+        self.assertEqual(len(self.flushLoggedErrors(Hidden)), 2)
 
     def test_nonsense(self) -> None:
         """L6: a login whose handler gives the token back for an account."""

@@ -70,11 +70,12 @@ class SettingsTests(AssembleTestCase):
             "address_maxclient = 3\naddress_rate = 2\naddress_burst = 9\n"
             'address_table = 2000\nunlimited = ["10.0.0.0/8"]\nfree_failures = 8\n'
             "address_free_failures = 9\nfailure_delay = 0.5\nlongest_failure_delay = 6\n"
-            "failure_memory = 70\n"
+            "failure_memory = 70\nmax_authenticating = 12\n"
         )
         made = self.record("LoginFailures")
         tap.assemble(parts, self.reactor)
-        handler, *others, failures = calls["LoginService"]
+        handler, *others, failures, maxAuthenticating = calls["LoginService"]
+        self.assertEqual(maxAuthenticating, 12)
         self.assertIsInstance(handler, PasswordLoginHandler)
         self.assertEqual(others, [self.reactor, True, 7.0, True])
         clock, failureLimits, networks = made["LoginFailures"]
