@@ -4,6 +4,7 @@ Tests for L{msgserver.handlers}: the ready-made parts of the user's side.
 
 from __future__ import annotations
 
+import os
 from base64 import b64encode
 from collections.abc import Callable
 from typing import Any, cast
@@ -165,6 +166,29 @@ class PasswordLoginHandlerTests(SynchronousTestCase):
         answer.cancel()
         self.failureResultOf(answer, CancelledError)
         checked.callback(True)  # The thread knows nothing of it.
+
+    def test_turns(self) -> None:
+        """No more checks run at once than there are processors, be there clients left or not."""
+        self.patch(os, "cpu_count", lambda: 2)
+        running: list[Deferred[bool]] = []
+
+        def runInThread(*arguments: object) -> Deferred[bool]:
+            running.append(Deferred())
+            return running[-1]
+
+        handler = PasswordLoginHandler({"alice": ALICE_HASH}, ["sample"], runInThread)
+        answers = [Deferred.fromCoroutine(handler.authenticate(TOKEN)) for _ in range(4)]
+        for answer in (answers[0], answers[2]):
+            answer.cancel()
+            self.failureResultOf(answer, CancelledError)
+        # The thread of the first goes on all the same; the third never gets one.
+        self.assertEqual(len(running), 2)
+        running[0].callback(True)
+        self.assertEqual(len(running), 3)
+        for each in running[1:]:
+            each.callback(True)
+        for answer in (answers[1], answers[3]):
+            self.assertEqual(self.successResultOf(answer), Account(b"sample", b"alice"))
 
     def test_malformed(self) -> None:
         """L: a token of another form is 401, and no password is checked."""

@@ -229,6 +229,25 @@ class CheckTests(SynchronousTestCase):
         assert isinstance(outcome, Admitted)
         self.assertIsNone(outcome.address)
 
+    def test_otherStatus(self) -> None:
+        """A status that the page does not have admits nobody, nor is it a refusal that it has."""
+        case = LOGINS[ADDRESSED]
+        text = b"500 Not Known"
+        line = text + b" " + b64encode(keysOf(case).lineMac(text))
+        said = b"".join(line + b"\n" for line in [*linesOf(case, "server")[:2], line])
+        self.assertDistrusts(3, said)
+
+    def test_longLine(self) -> None:
+        """L1: a line has at most 8,192 bytes, even if its mac fits."""
+        case = LOGINS[ADDRESSED]
+        for subid, isShort in ((bytes(6105), True), (bytes(6106), False)):
+            mac = keysOf(case).subidMac(subid)
+            line = b"200 %b %b" % (b64encode(subid), b64encode(mac))
+            self.assertEqual(len(line) <= 8192, isShort)
+            said = b"".join(line + b"\n" for line in [*linesOf(case, "server")[:2], line])
+            outcome = Conversation(case, said).outcome
+            self.assertIsInstance(outcome, Admitted if isShort else Untrusted)
+
     def test_longToken(self) -> None:
         """A token that no line can hold is not even tried."""
         ours, theirs = socket.socketpair()
