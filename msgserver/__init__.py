@@ -14,18 +14,23 @@ From the wire up, each part knowing only those before it:
 - L{msgserver.clientlogin}: the client's half of that, pure
 - L{msgserver.interfaces}: what users write, and where protocols meet their services
 - L{msgserver.cluster}: where login servers, gates and operators meet
-- L{msgserver.deadlines}, L{msgserver.limits}, L{msgserver.later}, L{msgserver.closing}:
-  time-outs and bounds
+- L{msgserver.deadlines}, L{msgserver.limits} and its parts, L{msgserver.turns},
+  L{msgserver.later}, L{msgserver.closing}: time-outs and bounds
+- L{msgserver.strangerlog}, L{msgserver.hiding}: what is logged of strangers, and of secrets
+- L{msgserver.certificates}, L{msgserver.proxied}: what stands before the wire on a listener
 - L{msgserver.loginprotocol}, L{msgserver.msgprotocol}: the wire on a transport
 - L{msgserver.directory}, L{msgserver.gatecalls}, L{msgserver.operations},
   L{msgserver.loginservice}: the login server
 - L{msgserver.answering}, L{msgserver.msgservice}, L{msgserver.msggate}: the gate
 - L{msgserver.remote}: the link between them, where they are processes of their own
 - L{msgserver.handlers}, L{msgserver.passwords}: ready-made parts for the user's side
+- L{msgserver.identity}: the key by which clients know the server
 - L{msgserver.reconnecting}, L{msgserver.client}: the Twisted client
 - L{msgserver.config} and its neighbours: the config file
 - L{msgserver.tap}: C{twistd msgserver}, where everything is put together;
   L{msgserver.processes}: a gate of several processes
+- L{msgserver.watched}, L{msgserver.metrics}, L{msgserver.opsserver}, L{msgserver.jsonlog}:
+  what it tells those who watch it
 - L{msgserver.ctl}: C{msgserver-ctl}, the operator's command
 """
 
@@ -36,7 +41,14 @@ if TYPE_CHECKING:
     from msgserver.current import CurrentRequest, currentRequest
     from msgserver.errors import RequestFailed, Unauthorized
     from msgserver.handlers import MsgHandler
-    from msgserver.interfaces import Account, ILoginHandler, IMsgGate, IMsgHandler, User
+    from msgserver.interfaces import (
+        Account,
+        ILoginHandler,
+        IMsgGate,
+        IMsgHandler,
+        INamesUser,
+        User,
+    )
 
 __all__ = [
     "Account",
@@ -44,6 +56,7 @@ __all__ = [
     "ILoginHandler",
     "IMsgGate",
     "IMsgHandler",
+    "INamesUser",
     "MsgHandler",
     "RequestFailed",
     "Unauthorized",
@@ -59,6 +72,7 @@ _HOMES = {
     "ILoginHandler": "msgserver.interfaces",
     "IMsgGate": "msgserver.interfaces",
     "IMsgHandler": "msgserver.interfaces",
+    "INamesUser": "msgserver.interfaces",
     "MsgHandler": "msgserver.handlers",
     "RequestFailed": "msgserver.errors",
     "Unauthorized": "msgserver.errors",

@@ -24,7 +24,7 @@ from msgserver.config import Control, Gate, GateLogin, Login, Operator, Ops
 from msgserver.configchecks import checkServers
 from msgserver.configreading import Reading
 from msgserver.identity import readIdentity
-from msgserver.interfaces import ILoginHandler, IMsgHandler
+from msgserver.interfaces import ILoginHandler, IMsgHandler, INamesUser
 from msgserver.linkparts import Link, makeControl, makeGateLogin, makeOperator
 
 __all__ = ["Link", "Part", "Parts", "WatchPart", "loadConfig", "loadOperator"]
@@ -34,6 +34,9 @@ _Handler = TypeVar("_Handler")
 
 _LISTEN = ("gate", "listen")
 _PROCESSES = ("gate", "processes")
+
+_OPTIONAL: tuple[type[Interface], ...] = (INamesUser,)
+"""What a handler may provide besides."""
 
 
 @frozen
@@ -218,8 +221,9 @@ def _makeHandler(reading: Reading, section: str, interface: type[Interface]) -> 
         handler = loading.makeHandler(factory, options)
     except ValueError as error:
         return reading.add(f"{path}: {error}", optionsKey, handlerKey)
-    try:
-        loading.verifyHandler(handler, interface)
-    except ValueError as error:
-        return reading.add(str(error), handlerKey)
+    for each in (interface, *(optional for optional in _OPTIONAL if optional.providedBy(handler))):
+        try:
+            loading.verifyHandler(handler, each)
+        except ValueError as error:
+            return reading.add(str(error), handlerKey)
     return handler

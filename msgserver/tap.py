@@ -160,9 +160,18 @@ class _Assembly:
             "operations": logins.operations,
             "loginPort": factory,
             "failures": failures,
+            "servernames": self._servernames(),
         }
         if parts.control is not None:
             self._addControl(parts.control, part, logins)
+
+    def _servernames(self) -> Sequence[str]:
+        """Name the gates that the login server may have."""
+        parts = self._parts
+        names = dict.fromkeys(parts.control.settings.gates if parts.control else ())
+        if parts.gate is not None:
+            names[parts.gate.settings.servername] = None
+        return tuple(names)
 
     def _addControl(
         self, link: Link[Control], part: Part[Login, ILoginHandler], logins: LoginService
@@ -172,7 +181,7 @@ class _Assembly:
         self._ports.append(
             ListenService("login.control", link.endpoints, lambda text: factory, hasTLS=link.hasTLS)
         )
-        self._watched |= {"control": factory, "servernames": tuple(link.settings.gates)}
+        self._watched["control"] = factory
 
     def addGate(self, part: Part[Gate, IMsgHandler]) -> None:
         """Add the gate, and its end of the control link."""

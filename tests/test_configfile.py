@@ -12,13 +12,13 @@ from pathlib import Path
 from attrs import evolve
 from twisted.internet.testing import MemoryReactorClock
 from twisted.trial.unittest import SynchronousTestCase
-from zope.interface import implementer
+from zope.interface import alsoProvides, implementer
 
 from msgserver.config import Gate, Login, Ops, exampleConfig
 from msgserver.configfile import Parts, loadConfig
 from msgserver.errors import ConfigErrors
 from msgserver.handlers import MsgHandler
-from msgserver.interfaces import Account, ILoginHandler, User
+from msgserver.interfaces import Account, ILoginHandler, INamesUser, User
 
 LOGIN = f'[login]\nhandler = "{__name__}:LoginHandler"\n'
 GATE = f'[gate]\nservername = "sample"\nhandler = "{__name__}:EchoHandler"\n'
@@ -42,6 +42,14 @@ class EchoHandler(MsgHandler):
     def requestReceived(self, user: User, content: bytes) -> bytes:
         """See L{IMsgHandler.requestReceived}."""
         return content
+
+
+class NamelessHandler(LoginHandler):
+    """Says that it names users, and does not."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        alsoProvides(self, INamesUser)
 
 
 class ConfigFileTestCase(SynchronousTestCase):
@@ -430,6 +438,13 @@ advertise = "here"
             f'[login]\n\nhandler = "{__name__}:EchoHandler"',
             ":3: login.handler: EchoHandler is no ILoginHandler: it is not declared as one, by"
             " @implementer(ILoginHandler) before its class; it has no authenticate",
+        )
+
+    def test_handlerNamesNobody(self) -> None:
+        """What a handler says that it provides besides, it must provide."""
+        self.assertMistakes(
+            LOGIN.replace("LoginHandler", "NamelessHandler"),
+            ":2: login.handler: NamelessHandler is no INamesUser: it has no uidOf",
         )
 
     def test_missingOptions(self) -> None:
