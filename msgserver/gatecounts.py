@@ -63,6 +63,10 @@ class GateCounts:
         self.reconnectGap.observe(now - since)
         self._unanswered[connection] = since
 
+    def isAwaited(self, connection: Connection) -> bool:
+        """Say whether it matters when a connection's first answer leaves: its client was away."""
+        return connection in self._unanswered
+
     def answered(self, connection: Connection) -> None:
         """Take note that an answer leaves on a connection, its first."""
         since = self._unanswered.pop(connection, None)

@@ -247,6 +247,9 @@ class IMsgConnections(Interface):
         @raise Refused: with the status that the client is told.
         """
 
+    def isAwaited(connection: Connection) -> bool:
+        """Say whether L{answered} is to be told of a new connection: it may cost it memory."""
+
     def answered(connection: Connection) -> None:
         """Take note that the first answers of a connection leave: once, and of no other."""
 

@@ -145,7 +145,8 @@ class LoginProtocol(Protocol):
 
     def _tokenReceived(self, event: TokenReceived) -> None:
         login = self.factory.logins.login(event.token, event.secret, self._peer)
-        self._login = login.addCallbacks(self._admitted, self._failed)
+        # One after the other: what cannot be said of an admission is a failure, too.
+        self._login = login.addCallback(self._admitted).addErrback(self._failed)
 
     def _admitted(self, admission: Admission) -> None:
         self._conversation.admit(admission.subid, admission.address)

@@ -270,10 +270,11 @@ class MsgProtocol(Protocol):
         answers = self._connection.receive(behind)
         # In one piece: a transport that takes only a part of the first has no requests begun.
         self._write(accepted + answers)
-        if answers:
-            self.factory.connections.answered(self._connection)
-        elif not self._isClosing:
-            self._tellOfFirst(self._connection)
+        if self.factory.connections.isAwaited(self._connection):
+            if answers:
+                self.factory.connections.answered(self._connection)
+            elif not self._isClosing:
+                self._tellOfFirst(self._connection)
         self._adjust(self._connection)
 
     def _tellOfFirst(self, connection: Connection) -> None:

@@ -311,6 +311,10 @@ class MsgService(Service):
             self._onClosed.callback(None)
             self._onClosed = None
 
+    def isAwaited(self, connection: Connection) -> bool:
+        """See L{IMsgConnections.isAwaited}."""
+        return self.counts.isAwaited(connection)
+
     def answered(self, connection: Connection) -> None:
         """See L{IMsgConnections.answered}."""
         self.counts.answered(connection)

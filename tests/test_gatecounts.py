@@ -221,7 +221,10 @@ class AwayTests(CountsCase):
 
     def test_nothingInBetween(self) -> None:
         """From the second answer on the connection writes as if nobody counted."""
-        client = self.connect(self.user)
+        first = self.connect(self.user)
+        self.assertEqual(first.protocol._write, first.transport.write)
+        first.lose()
+        client = self.connect(self.user, 2)
         watched = client.protocol._write
         client.ask(ONE, b"hello")
         self.assertNotEqual(client.protocol._write, watched)

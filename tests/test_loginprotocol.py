@@ -10,6 +10,7 @@ from __future__ import annotations
 from base64 import b64encode
 from collections.abc import Callable, Iterator
 from gc import collect
+from os import urandom
 from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred, fail, succeed
@@ -19,7 +20,13 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
 from msgserver.cluster import Registration
-from msgserver.errors import Forbidden, GateUnavailable, NotAcceptable, Unauthorized
+from msgserver.errors import (
+    Forbidden,
+    GateUnavailable,
+    InvalidState,
+    NotAcceptable,
+    Unauthorized,
+)
 from msgserver.hiding import Hidden
 from msgserver.interfaces import (
     Account,
@@ -32,6 +39,8 @@ from msgserver.loginprotocol import LoginFactory, LoginLimits, LoginProtocol
 from msgserver.loginservice import LoginService
 from msgserver.testing import MemoryGate, MemoryTransport
 from msgserver.wire.classic import ClassicSuite, encrypt
+from msgserver.wire.login import LoginClient
+from msgserver.wire.modern import ModernSuite
 
 CHALLENGE = bytes.fromhex("3ed8648261027442")
 SERVER_PRIVATE = bytes.fromhex("5e96acc95cb8480c")
@@ -654,3 +663,37 @@ class SilenceTests(WholeTestCase):
             self.assertTrue(events)
             for event in events:
                 self.assertHidden(self.everything(event))
+
+
+class ModernTests(SynchronousTestCase):
+    """The modern suite (L3), from connect to close."""
+
+    def converse(self, admission: Admission) -> tuple[LoginClient, MemoryTransport]:
+        """Log in where the login side gives this, as far as the client goes."""
+        logins = MemoryLogins()
+        logins.answer = succeed(admission)
+        factory = LoginFactory(logins, Clock(), [ModernSuite()], LoginLimits())
+        protocol, transport = factory.buildProtocol(None), MemoryTransport("192.0.2.7")
+        client = LoginClient(ModernSuite(), TOKEN, urandom)
+        transport.connect(protocol)
+        for _ in range(2):
+            client.feed(transport.take())
+            self.assertIsNone(client.nextEvent())
+            protocol.dataReceived(client.dataToSend())
+        client.feed(transport.take())
+        return client, transport
+
+    def test_admitted(self) -> None:
+        """L3, L5: the client is in, and knows where."""
+        client, transport = self.converse(Admission(b"1", "a.example:1"))
+        event = client.nextEvent()
+        assert event is not None
+        self.assertEqual((event.subid, event.address), (b"1", "a.example:1"))
+        self.assertTrue(transport.disconnecting)
+
+    def test_emptySubid(self) -> None:
+        """L3: what the suite cannot vouch for is 403, and logged: it is the handler's bug."""
+        client, transport = self.converse(Admission(b""))
+        self.assertRaises(Forbidden, client.nextEvent)
+        self.assertTrue(transport.writeClosed)
+        self.assertEqual(len(self.flushLoggedErrors(InvalidState)), 1)
