@@ -15,7 +15,8 @@ ONCE = tests/chaos/test_chaos.py tests/simulation/test_simulation.py tests/test_
     tests/endtoend/test_paths.py tests/test_bench_gates.py tests/test_bench_loads.py \
     tests/endtoend/test_cluster.py tests/endtoend/test_link.py tests/endtoend/test_processes.py \
     tests/endtoend/test_attacks.py tests/endtoend/test_secrets.py tests/test_overhearing.py \
-    tests/mutants/test_runner.py
+    tests/mutants/test_runner.py tests/test_docs.py tests/test_docs_operating.py \
+    tests/endtoend/test_examples.py
 
 .DEFAULT_GOAL = help
 .PHONY: help run run-cluster demo test check simulate attacks chaos fuzz machines mutants interpreted \
@@ -42,15 +43,17 @@ run-cluster: $(INSTALLED) ## the same, with a gate of three processes
 demo: $(INSTALLED) ## log in to what "make run" started, and send requests
 	@$(BIN)/python examples/client.py
 
-# All of it, even where a part fails; the tests come last, so that their counts do.
+# All of it, even where a part fails; the tests come last, so that their counts do. The two runners
+# go side by side, since most of the time is spent in waiting for processes.
 test: interpreted $(INSTALLED_DEV) ## run the linter, the type checker and all tests
-	@failed=; \
+	@failed=; said=$$(mktemp); trap 'kill $$pytest; rm -f $$said; exit 130' INT TERM; \
 	$(BIN)/ruff check . || failed="$$failed ruff"; \
 	$(BIN)/mypy || failed="$$failed mypy"; \
+	$(BIN)/python -m pytest -q $(ONCE:%=--ignore=%) >$$said 2>&1 & pytest=$$!; \
 	$(BIN)/coverage run -m twisted.trial tests || failed="$$failed trial"; \
 	$(BIN)/coverage report; \
 	$(BIN)/coverage report --include='$(PURE)' --fail-under=100 || failed="$$failed coverage"; \
-	$(BIN)/python -m pytest -q $(ONCE:%=--ignore=%) || failed="$$failed pytest"; \
+	wait $$pytest || failed="$$failed pytest"; cat $$said; rm -f $$said; \
 	if [ "$$failed" ]; then echo "Failed:$$failed" >&2; exit 1; fi
 
 test-compiled: $(INSTALLED_DEV) ## run all tests on compiled sessions, in a copy of the tree

@@ -71,7 +71,7 @@ class Guard:
             raise Unauthorized("the token is not of the form user@server:password")
         user, server, password = map(decode64, match.groups())
         if user == b"crash":
-            raise RuntimeError("as ordered")
+            raise KeyError(token)
         if user == b"nobody":
             return token  # type: ignore[return-value]  # as a handler might by mistake
         if not compare_digest(password, self._password):
@@ -94,7 +94,7 @@ class Guarded(MsgHandler):
     def loginReceived(self, uid: bytes, secret: bytes) -> MaybeLater[bytes | None]:
         """Refuse some by a mistake, some on purpose."""
         if uid == b"mistake":
-            raise RuntimeError("as ordered")
+            raise RuntimeError(secret)
         if uid == b"unwelcome":
             raise Unauthorized("as ordered")
         return None

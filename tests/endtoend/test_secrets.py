@@ -181,7 +181,7 @@ class SecretsTests(TestCase):
         for where, part in (
             ("login/log", b"wrong user or password"),
             ("login/log", b"authenticate gave no Account"),
-            ("login/log", b"RuntimeError: as ordered"),
+            ("login/log", b"KeyError, whose text is not logged"),
             ("login/log", b"a wrong key"),
             ("gate/log", b"RuntimeError: as ordered"),
             # What is logged at debug level is seen, too.

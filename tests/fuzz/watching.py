@@ -13,6 +13,7 @@ from twisted.logger import ILogObserver, LogEvent, LogLevel, formatEvent, global
 from zope.interface import implementer
 
 from msgserver.errors import Forbidden
+from msgserver.hiding import isOf
 
 _ERRORS_OF_HANDLERS = (
     "the handler answered a request",
@@ -57,7 +58,7 @@ class Watch:
         text = formatEvent(event)
         if failure is not None:
             text += "\n" + failure.getTraceback()
-            if not failure.check(HandlerBug):
+            if not isOf(failure, HandlerBug):
                 self.found.append(f"a failure was logged: {text}")
         elif level >= LogLevel.error and not text.startswith(_ERRORS_OF_HANDLERS):
             self.found.append(f"an error was logged: {text}")

@@ -24,6 +24,7 @@ from zope.interface import implementer
 from msgserver.client import login
 from msgserver.clientlogin import LoggedIn
 from msgserver.errors import Forbidden, NotAcceptable, ProtocolError, Unauthorized
+from msgserver.hiding import isOf
 from msgserver.interfaces import Account, User
 from msgserver.loginprotocol import LoginFactory, LoginLimits
 from msgserver.msgprotocol import GateLimits
@@ -112,7 +113,7 @@ class _Observer:
         failure = event.get("log_failure")
         if failure is None:
             return
-        if failure.check(SimulatedBug):
+        if isOf(failure, SimulatedBug):
             self.world.bugsLogged += 1
         else:
             text = failure.getTraceback()
