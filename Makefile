@@ -18,6 +18,10 @@ ONCE = tests/chaos/test_chaos.py tests/simulation/test_simulation.py tests/test_
     tests/mutants/test_runner.py tests/test_docs.py tests/test_docs_operating.py \
     tests/endtoend/test_examples.py
 
+# What a shell starts beside it takes no Ctrl-C, nor does what that starts, such as our own commands.
+PYTEST = 'import signal, sys, pytest; \
+    signal.signal(signal.SIGINT, signal.default_int_handler); sys.exit(pytest.main())'
+
 .DEFAULT_GOAL = help
 .PHONY: help run run-cluster demo test check simulate attacks chaos fuzz machines mutants interpreted \
     test-compiled bench bench-quick bench-plot bench-logins bench-handshakes bench-holding \
@@ -49,7 +53,7 @@ test: interpreted $(INSTALLED_DEV) ## run the linter, the type checker and all t
 	@failed=; said=$$(mktemp); trap 'kill $$pytest; rm -f $$said; exit 130' INT TERM; \
 	$(BIN)/ruff check . || failed="$$failed ruff"; \
 	$(BIN)/mypy || failed="$$failed mypy"; \
-	$(BIN)/python -m pytest -q $(ONCE:%=--ignore=%) >$$said 2>&1 & pytest=$$!; \
+	$(BIN)/python -c $(PYTEST) -q $(ONCE:%=--ignore=%) >$$said 2>&1 & pytest=$$!; \
 	$(BIN)/coverage run -m twisted.trial tests || failed="$$failed trial"; \
 	$(BIN)/coverage report; \
 	$(BIN)/coverage report --include='$(PURE)' --fail-under=100 || failed="$$failed coverage"; \

@@ -64,8 +64,11 @@ class AuthenticatingTests(SynchronousTestCase):
         self.handler.asked.clear()
 
     def login(self, token: bytes, peer: str = ELSEWHERE) -> Deferred[Admission]:
-        """Begin a login."""
-        return self.service.login(token, b"8 secret", peer)
+        """Begin a login, which is not to outlive the test."""
+        login = self.service.login(token, b"8 secret", peer)
+        self.addCleanup(login.addErrback, lambda failure: failure.trap(Unauthorized))
+        self.addCleanup(login.cancel)
+        return login
 
     def test_atMost(self) -> None:
         """L1: the handler is asked no more at once than it may be, and then in the order asked."""
