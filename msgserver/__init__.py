@@ -41,14 +41,8 @@ if TYPE_CHECKING:
     from msgserver.current import CurrentRequest, currentRequest
     from msgserver.errors import RequestFailed, Unauthorized
     from msgserver.handlers import MsgHandler
-    from msgserver.interfaces import (
-        Account,
-        ILoginHandler,
-        IMsgGate,
-        IMsgHandler,
-        INamesUser,
-        User,
-    )
+    from msgserver.interfaces import ILoginHandler, IMsgGate, IMsgHandler, INamesUser
+    from msgserver.wire.naming import Account, User
 
 __all__ = [
     "Account",
@@ -67,7 +61,7 @@ __all__ = [
 __version__ = "0.1.0"
 
 _HOMES = {
-    "Account": "msgserver.interfaces",
+    "Account": "msgserver.wire.naming",
     "CurrentRequest": "msgserver.current",
     "ILoginHandler": "msgserver.interfaces",
     "IMsgGate": "msgserver.interfaces",
@@ -76,7 +70,7 @@ _HOMES = {
     "MsgHandler": "msgserver.handlers",
     "RequestFailed": "msgserver.errors",
     "Unauthorized": "msgserver.errors",
-    "User": "msgserver.interfaces",
+    "User": "msgserver.wire.naming",
     "currentRequest": "msgserver.current",
 }
 

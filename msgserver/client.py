@@ -10,51 +10,54 @@ The Twisted client: L{login} to a login server, and L{MsgClient} to ask a gate.
     answer = await client.request(b"hello")
 
 What is said on a connection, L{msgserver.clientprotocols} knows, and what is asked again on
-the next, L{msgserver.clientlogin}; L{msgserver.reconnecting} makes the next. Here is what each
-attempt does, and when there is a login.
+the next, L{msgserver.clientlogin}; L{msgserver.reconnecting} makes the next, and
+L{msgserver.clientcore} says what each attempt does, and when there is a login. Here is what of
+that is Twisted's.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable
 from functools import partial
+from socket import socket
 from typing import NoReturn
 
 from twisted.application.internet import backoffPolicy
 from twisted.internet.defer import CancelledError, Deferred, fail
 from twisted.internet.endpoints import HostnameEndpoint, connectProtocol
-from twisted.internet.error import ConnectionDone, TimeoutError
-from twisted.internet.interfaces import IProtocol, IReactorTime, IStreamClientEndpoint
-from twisted.internet.task import deferLater
+from twisted.internet.error import TimeoutError
+from twisted.internet.interfaces import (
+    IProtocol,
+    IReactorTime,
+    IStreamClientEndpoint,
+)
+from twisted.internet.task import LoopingCall, deferLater
 from twisted.logger import Logger, LogLevel
 from twisted.python.failure import Failure
 
-from msgserver.clientlogin import MAX_UNANSWERED, ClientLogin, LoggedIn, parseAddress
-from msgserver.clientprotocols import GateClientProtocol, LoginClientProtocol
-from msgserver.errors import (
-    BadRequest,
-    InvalidState,
-    OutcomeUnknown,
-    ProtocolError,
-    Refused,
-    Unauthorized,
-    UserNotFound,
+from msgserver.clientcore import (
+    FIRST_DELAY,
+    HANDSHAKE_TIMEOUT,
+    KEEP_ALIVE,
+    LOGIN_TIMEOUT,
+    LONGEST_DELAY,
+    MAX_WAITING,
+    ClientCore,
+    Pulse,
 )
+from msgserver.clientlogin import MAX_UNANSWERED, LoggedIn, parseAddress
+from msgserver.clientprotocols import GateClientProtocol, LoginClientProtocol
+from msgserver.errors import RequestTimedOut
 from msgserver.identity import parseIdentity
 from msgserver.interfaces import Account
+from msgserver.keepalive import keepAlive as keepAliveByKernel
 from msgserver.reconnecting import Connected, reconnecting
 from msgserver.wire.login import LoginClient, RandomBytes, Suite
 from msgserver.wire.modern import ModernSuite
 from msgserver.wire.naming import User
 
-LOGIN_TIMEOUT = 10.0
-"""Seconds that a login may take, from connecting to the server's verdict."""
-
-HANDSHAKE_TIMEOUT = 10.0
-"""Seconds that a gate has to answer the handshake."""
-
-RETRY_POLICY = backoffPolicy(initialDelay=0.1, maxDelay=30.0, factor=2.0)
+RETRY_POLICY = backoffPolicy(FIRST_DELAY / 2, LONGEST_DELAY, factor=2.0)
 """
 Seconds to wait when so many attempts in a row have failed: 0.2, 0.4 and so on to 30, and up
 to one more at random, so that not all the clients of a gate that restarts come at once.
@@ -121,19 +124,15 @@ def _suite(suite: Suite | None, serverIdentity: str | bytes | None) -> Suite:
     return ModernSuite(serverIdentity=parseIdentity(serverIdentity))
 
 
-def _timedOut(result: object, timeout: float) -> NoReturn:
-    # Endpoints differ in what they fail with when they are cancelled.
-    raise TimeoutError(string=f"no answer within {timeout:g} seconds")
-
-
-class MsgClient:
+class MsgClient(ClientCore[Deferred[bytes], GateClientProtocol]):
     """
     Ask a gate, over as many connections and logins as it takes.
 
     It connects from the next turn of the reactor on, and again whenever the connection is
     lost, until L{close}. It ends by itself where going on is of no use: where a login is
-    refused with L{Unauthorized}, or a handshake with L{BadRequest}. (Under the modern suite it
-    takes a refusal from nobody but the server that it has agreed on keys with.)
+    refused with L{msgserver.errors.Unauthorized}, or a handshake with
+    L{msgserver.errors.BadRequest}. (Under the modern suite it takes a refusal from nobody but
+    the server that it has agreed on keys with.)
 
     A login outlives broken connections, but its gate may have died, and the login server know
     another: where attempt after attempt has not reached the address that the login gave (L5), a
@@ -141,9 +140,6 @@ class MsgClient:
     out of reach as well, or says no, nothing is given up. Where the gate is alive, and out of
     reach of this client alone, the new login still costs what was under way at the old: its
     outcome is unknown.
-
-    A request has no time-out of its own: C{addTimeout} of its Deferred cancels it, and
-    L{dropConnection} is there for a connection that seems dead.
 
     @param reactor: where the time comes from, and what connects to the address that a login
         gives (L5): all that L{HostnameEndpoint} asks for.
@@ -159,6 +155,16 @@ class MsgClient:
     @param loginAfter: how many attempts in a row must not have reached the gate before a new
         login is taken, where logins give addresses: there was no connection, or no verdict on
         it. 1 or more.
+    @param maxWaiting: how many requests may wait to be sent, while there is no connection or too
+        much is unanswered; one more fails with L{msgserver.errors.TooManyWaiting}.
+    @param requestTimeout: the seconds of a request that is given none of its own; None for any
+        number.
+    @param keepAlive: the seconds without a sign of life after which the kernel probes the other
+        end; see L{msgserver.keepalive}. 0 for never.
+    @param ping: a request that the application answers at once, asked when nothing has been
+        received for C{keepAlive} seconds; where nothing comes for as long again, the connection
+        is cut. It finds what the kernel cannot: behind a proxy, or where a program hangs. None
+        for no such request.
     """
 
     _log = Logger()
@@ -173,38 +179,49 @@ class MsgClient:
         maxUnanswered: int = MAX_UNANSWERED,
         loginAfter: int = 3,
         connectTo: Callable[[str, int], IStreamClientEndpoint] | None = None,
+        maxWaiting: int = MAX_WAITING,
+        requestTimeout: float | None = None,
+        keepAlive: float = KEEP_ALIVE,
+        ping: bytes | None = None,
     ) -> None:
+        super().__init__(takeLogin, gate is not None, maxUnanswered, maxWaiting, loginAfter)
         self._reactor = reactor
-        self._takeLogin = takeLogin
         self._gate = gate
-        self._login: ClientLogin[Deferred[bytes]] = ClientLogin(maxUnanswered)
-        self._connection: GateClientProtocol | None = None
-        self._ended: Exception | None = None
-        self._loginAfter = loginAfter
         self._connectTo = connectTo or partial(HostnameEndpoint, reactor)
-        # Attempts in a row that have not reached the gate of the current login.
-        self._outOfReach = 0
-        self._service = reconnecting(self._attempt, retryPolicy, reactor)
+        self._requestTimeout = requestTimeout
+        self._keepAlive = keepAlive
+        self._ping = ping
+        self._stopped: Deferred[None] | None = None
+        self._service = reconnecting(self._connected, retryPolicy, reactor)
         self._service.startService()
 
-    def request(self, content: bytes) -> Deferred[bytes]:
+    def request(self, content: bytes, timeout: float | None = None) -> Deferred[bytes]:
         """
         Ask; now, or when there is a connection.
 
         @param content: 0 to 65,531 bytes.
+        @param timeout: the seconds until L{msgserver.errors.RequestTimedOut}; None for what the
+            client was made with.
         @return: fires with the answer. Fails with L{msgserver.errors.RequestFailed} where the
-            handler failed; with L{OutcomeUnknown} where the request had been sent when its
-            login or the client ended; and with what ended the client where it had not:
-            L{ConnectionDone} after L{close}. Cancelling it does not take back what has been
-            sent.
+            handler failed; with L{msgserver.errors.OutcomeUnknown} where the request had been
+            sent when its login or the client ended; with L{msgserver.errors.TooManyWaiting}; and
+            with what ended the client where it had not been sent, such as
+            L{msgserver.errors.ClientClosed} after L{close}. Cancelling it does not take back
+            what has been sent.
         @raise ValueError: the content is too long.
         """
-        if self._ended is not None:
-            return fail(self._ended)
         answer: Deferred[bytes] = Deferred(lambda _: self._login.cancel(request))
-        request = self._login.ask(content, answer)
-        if self._connection is not None:
-            self._connection.sendRequests()
+        try:
+            request = self._ask(content, answer)
+        except ValueError:
+            raise
+        except Exception as error:
+            # Of what ended the client there is one object, which would hold on to this frame.
+            return fail(error.with_traceback(None))
+        if timeout is None:
+            timeout = self._requestTimeout
+        if timeout is not None:
+            answer.addTimeout(timeout, self._reactor, _requestTimedOut)
         return answer
 
     def whenConnected(self, failAfterFailures: int | None = None) -> Deferred[None]:
@@ -230,103 +247,69 @@ class MsgClient:
             lambda result: deferLater(self._reactor, 0, tell, result)
         )
 
-    def dropConnection(self) -> None:
-        """Cut the connection, if there is one, as the network might; the client comes back."""
-        if self._connection is not None:
-            self._connection.transport.abortConnection()
-
     def close(self) -> Deferred[None]:
         """
         End the client. Unanswered requests fail, and no connection and no timer is left.
 
         @return: fires when the connection is closed.
         """
-        return self._end(ConnectionDone("the client was closed"))
+        self._close()
+        closed: Deferred[None] = Deferred()
+        stopped = self._stopped
+        assert stopped is not None, "an ended client has stopped"
 
-    def _end(self, reason: Exception) -> Deferred[None]:
-        self._ended = self._ended or reason
-        _failAll(self._login.end(), OutcomeUnknown(f"the client ended: {reason}"))
-        _failAll(self._login.abandon(), reason)
+        def tell(result: None) -> None:
+            closed.callback(None)
+
+        stopped.addCallback(tell)
+        return closed
+
+    def _stop(self) -> None:
         # In a turn of its own: what ends the client may be an attempt, or its user in a
         # callback of ClientService's, and there ClientService cannot be stopped.
         turn: Deferred[None] = deferLater(self._reactor, 0)
-        return turn.addCallback(lambda _: self._service.stopService())
+        self._stopped = turn.addCallback(lambda _: self._service.stopService())
 
-    async def _attempt(self) -> Connected:
-        try:
-            connection = await self._connect()
-        except Exception as error:
-            # Who breaks the wire, or is not the server that was expected, may go on doing so:
-            # somebody should look. But it may be anybody in the middle, so the client goes on.
-            level = LogLevel.warn if isinstance(error, ProtocolError) else LogLevel.info
-            self._log.emit(level, "no connection to the gate: {error!r}", error=error)
-            raise
-        self._connection = connection
-        connection.lost.addCallback(self._connectionLost)
-        connection.askAgain()
+    def _poll(self, content: bytes) -> Deferred[bytes]:
+        answer: Deferred[bytes] = Deferred(lambda _: self._login.cancel(request))
+        request = self._ask(content, answer)
+        return answer
+
+    def _fail(self, waiter: Deferred[bytes], error: Exception) -> None:
+        # The failure of one may have made its caller cancel another.
+        if not waiter.called:
+            waiter.errback(error)
+
+    def _note(self, isWarning: bool, text: str, error: Exception) -> None:
+        level = LogLevel.warn if isWarning else LogLevel.info
+        self._log.emit(level, "{text}: {error!r}", text=text, error=error)
+
+    def _noteBug(self, text: str, error: Exception) -> None:
+        self._log.failure("{text}", Failure(error), text=text)
+
+    async def _connected(self) -> Connected:
+        connection = await self._attempt()
         return Connected(connection.transport, connection.lost)
 
-    async def _connect(self) -> GateClientProtocol:
-        """Reach the gate, by way of the login server where need be."""
-        self._checkNotEnded()
-        if self._login.loggedIn is not None:
-            # Also when a new login is due: the network may be back, and the gate with it.
-            try:
-                return await self._shakeHands()
-            except Exception as error:
-                if not self._isLoginDue():
-                    raise
-                self._log.info("out of reach, taking a new login: {error!r}", error=error)
-        await self._logIn()
-        return await self._shakeHands()
-
-    def _isLoginDue(self) -> bool:
-        loggedIn = self._login.loggedIn
-        # Without an address, another login would lead to the same gate.
-        leadsElsewhere = loggedIn is not None and loggedIn.address is not None
-        isOutOfReach = self._outOfReach >= self._loginAfter
-        return leadsElsewhere and isOutOfReach and self._ended is None
-
-    async def _logIn(self) -> None:
-        try:
-            loggedIn = await self._takeLogin()
-        except Unauthorized as refusal:
-            self._end(refusal)
-            raise
-        if loggedIn.address is None and self._gate is None:
-            # It would lead nowhere for ever; the next may have what got lost of this one.
-            raise InvalidState("the login gives no address, and no gate was given")
-        # Not before there is a new login: until then the old one's gate may be back.
-        unanswered = self._login.end()
-        self._login.begin(loggedIn)
-        self._outOfReach = 0
-        _failAll(unanswered, OutcomeUnknown("the gate could not be reached"))
-
-    async def _shakeHands(self) -> GateClientProtocol:
-        self._checkNotEnded()
+    async def _reach(self) -> GateClientProtocol:
         connection = GateClientProtocol(self._login)
-        try:
-            await connectProtocol(self._endpoint(), connection)
-            await connection.accepted.addTimeout(HANDSHAKE_TIMEOUT, self._reactor, _timedOut)
-        except Refused as refusal:
-            self._outOfReach = 0
-            self._refused(refusal)
-            raise
-        except Exception:
-            self._outOfReach += 1
-            raise
-        self._outOfReach = 0
+        await connectProtocol(self._endpoint(), connection)
+        await connection.accepted.addTimeout(HANDSHAKE_TIMEOUT, self._reactor, _timedOut)
+        if self._keepAlive:
+            self._keep(connection)
         return connection
 
-    def _refused(self, refusal: Refused) -> None:
-        if isinstance(refusal, BadRequest):
-            self._end(refusal)
-        elif isinstance(refusal, (UserNotFound, Unauthorized)):
-            _failAll(self._login.end(), OutcomeUnknown(f"the login has ended: {refusal}"))
-
-    def _checkNotEnded(self) -> None:
-        if self._ended is not None:
-            raise self._ended
+    def _keep(self, connection: GateClientProtocol) -> None:
+        """Notice when the other end of a connection is gone."""
+        sock = getattr(connection.transport, "socket", None)
+        if isinstance(sock, socket):
+            keepAliveByKernel(sock, self._keepAlive)
+        if (ping := self._ping) is not None:
+            pulse = Pulse()
+            beat = LoopingCall(lambda: self._feelPulse(pulse, connection.heard, ping))
+            beat.clock = self._reactor
+            beat.start(self._keepAlive, now=False)
+            connection.whenLost(beat.stop)
 
     def _endpoint(self) -> IStreamClientEndpoint:
         loggedIn = self._login.loggedIn
@@ -335,12 +318,11 @@ class MsgClient:
         assert self._gate is not None, "a login that leads nowhere was taken"
         return self._gate
 
-    def _connectionLost(self, _: None) -> None:
-        self._connection = None
+
+def _requestTimedOut(result: object, timeout: float) -> NoReturn:
+    raise RequestTimedOut(f"no answer within {timeout:g} seconds")
 
 
-def _failAll(answers: Iterable[Deferred[bytes]], error: Exception) -> None:
-    for answer in answers:
-        # The failure of one may have made its caller cancel another.
-        if not answer.called:
-            answer.errback(error)
+def _timedOut(result: object, timeout: float) -> NoReturn:
+    # Endpoints differ in what they fail with when they are cancelled.
+    raise TimeoutError(string=f"no answer within {timeout:g} seconds")

@@ -2,18 +2,19 @@
 The client's half of a login: what it still wants answers to, and what it asks again.
 
 Nothing here knows a transport, a clock or randomness; the Twisted client
-(L{msgserver.client}) and an asyncio one stand on the same L{ClientLogin}. What a client has
-to do so that a request is answered once and runs once, however often connections break:
+(L{msgserver.client}) and the one for asyncio (L{msgserver.aio}) stand on the same
+L{ClientLogin}. What a client has to do so that a request is answered once and runs once,
+however often connections break:
 
-- it logs in, and keeps what that gave it: L{LoggedIn};
-- each connection's handshake has a greater index than the last (H);
-- each request has a session that no unanswered request has (S5);
-- on a new connection it first asks again, under the same sessions and in the order first
-  asked, whatever is unanswered: those are the same requests to the gate, which runs none of
-  them twice (S6);
-- it has no more requests unanswered than half of the responses that the gate keeps (S7);
-- when the login has ended, what was sent under it may or may not have run, and the next
-  login knows nothing of it (U5): only the caller can say whether to ask again.
+  - it logs in, and keeps what that gave it: L{LoggedIn};
+  - each connection's handshake has a greater index than the last (H);
+  - each request has a session that no unanswered request has (S5);
+  - on a new connection it first asks again, under the same sessions and in the order first
+    asked, whatever is unanswered: those are the same requests to the gate, which runs none of
+    them twice (S6);
+  - it has no more requests unanswered than half of the responses that the gate keeps (S7);
+  - when the login has ended, what was sent under it may or may not have run, and the next
+    login knows nothing of it (U5): only the caller can say whether to ask again.
 """
 
 from __future__ import annotations
@@ -156,11 +157,26 @@ class ClientLogin(Generic[WaiterT]):
         self._index += 1
         return GateClient(self._loggedIn.user, self._loggedIn.secret, self._index)
 
-    def ask(self, content: bytes, waiter: WaiterT) -> Request[WaiterT]:
+    @property
+    def unanswered(self) -> int:
+        """How many requests are sent and unanswered."""
+        return len(self._unanswered)
+
+    @property
+    def waiting(self) -> int:
+        """How many requests have never been sent."""
+        return len(self._waiting)
+
+    @property
+    def hasRoom(self) -> bool:
+        """Whether one more request would be sent as soon as there is a connection."""
+        return not self._waiting and len(self._unanswered) < self._maxUnanswered
+
+    def ask(self, content: bytes, waiter: WaiterT | None) -> Request[WaiterT]:
         """
         Take a request; L{dataToSend} sends it when there is room.
 
-        @param waiter: what L{answered} gives back.
+        @param waiter: what L{answered} gives back; None where nobody wants the answer.
         @raise ValueError: the content is over 65,531 bytes.
         """
         if len(content) > MAX_REQUEST:

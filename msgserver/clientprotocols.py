@@ -7,6 +7,8 @@ L{msgserver.client}'s.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import IDelayedCall, IReactorTime, ITCPTransport
@@ -96,6 +98,7 @@ class GateClientProtocol(Protocol):
         L{ProtocolError}, or with what the connection was lost of. Cancelling it aborts the
         connection.
     @ivar lost: fires when the connection is lost.
+    @ivar heard: how often something was received.
     """
 
     _log = Logger()
@@ -106,6 +109,15 @@ class GateClientProtocol(Protocol):
         self._wire = login.newConnection()
         self.accepted: Deferred[None] = Deferred(lambda _: self.transport.abortConnection())
         self.lost: Deferred[None] = Deferred()
+        self.heard = 0
+
+    def whenLost(self, callback: Callable[[], None]) -> None:
+        """Call back when the connection is lost."""
+        self.lost.addCallback(lambda _: callback())
+
+    def abort(self) -> None:
+        """Cut the connection."""
+        self.transport.abortConnection()
 
     def askAgain(self) -> None:
         """Send what is unanswered, then what has waited."""
@@ -122,6 +134,7 @@ class GateClientProtocol(Protocol):
 
     def dataReceived(self, data: bytes) -> None:
         """Take the gate's verdict, and then its responses."""
+        self.heard += 1
         self._wire.feed(data)
         try:
             while (event := self._wire.nextEvent()) is not None:

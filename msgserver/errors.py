@@ -14,6 +14,11 @@ Every exception of msgserver, and the status lines and packets that a refusal se
         NotAcceptable        406, login
       RequestFailed          the handler's way to put content into a flag-0 response
       OutcomeUnknown         client: the login ended, the request may or may not have run
+      RequestTimedOut        client: no answer in time; the request may or may not have run
+      TooManyWaiting         client: so many requests wait to be sent that no more are taken
+      ClientClosed           client: it was closed
+      MessagesMissed         client: messages were pushed that it will not get
+      MessageTooLong         a message that fits no answer
       InvalidState           our bug, or a call that its documentation forbids
       GateUnavailable        the other service is away, or did not answer in time
       ConfigError            one mistake in a config file
@@ -120,6 +125,40 @@ class OutcomeUnknown(MsgServerError):
 
     Only the caller can know whether asking again under the next login is safe.
     """
+
+
+class RequestTimedOut(MsgServerError, TimeoutError):
+    """
+    No answer came within the request's own time-out: it may have run, or may yet.
+
+    What was never sent has not run, and will not.
+    """
+
+
+class TooManyWaiting(MsgServerError):
+    """So many requests wait to be sent already that the client takes no more; this has not run."""
+
+
+class ClientClosed(MsgServerError):
+    """The client was closed, by C{close}, and asks nothing any more."""
+
+
+class MessagesMissed(MsgServerError):
+    """
+    Messages were pushed to this client that it will never get: its mailbox was full, or is gone.
+
+    Those after them come as ever.
+
+    @ivar count: how many, 1 or more; None where nobody knows.
+    """
+
+    def __init__(self, count: int | None) -> None:
+        super().__init__("messages were missed" if count is None else f"missed {count} messages")
+        self.count = count
+
+
+class MessageTooLong(MsgServerError, ValueError):
+    """A message that is to be pushed fits no answer."""
 
 
 class InvalidState(MsgServerError):

@@ -11,14 +11,14 @@ C{async def}.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Iterable
+from collections.abc import Awaitable, Iterable, Mapping
 from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 from attrs import frozen
 from twisted.internet.defer import Deferred
 from zope.interface import Attribute, Interface
 
-from msgserver.wire.naming import Handshake, User
+from msgserver.wire.naming import Account, Handshake, User
 
 if TYPE_CHECKING:
     from msgserver.sessions import Connection
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 __all__ = [
     "Account",
     "Admission",
+    "IAgent",
+    "ICounts",
     "ILoginHandler",
     "ILogins",
     "IMsgConnection",
@@ -33,6 +35,8 @@ __all__ = [
     "IMsgGate",
     "IMsgHandler",
     "INamesUser",
+    "INoticesClosing",
+    "INoticesConnections",
     "MaybeLater",
     "User",
 ]
@@ -40,19 +44,6 @@ __all__ = [
 _T = TypeVar("_T")
 MaybeLater: TypeAlias = _T | Awaitable[_T]
 """A result, or a Deferred or coroutine of one."""
-
-
-@frozen
-class Account:
-    """
-    Whom a token has proved its sender to be.
-
-    @ivar server: the name of the login point that the user wants to reach.
-    @ivar uid: who the user is; any bytes.
-    """
-
-    server: bytes
-    uid: bytes
 
 
 @frozen
@@ -204,6 +195,76 @@ class IMsgGate(Interface):
 
     def online() -> Iterable[User]:
         """Tell every login of this gate, connected or away, as it is at this moment."""
+
+
+class IAgent(Interface):
+    """
+    One user's part of an application: what L{msgserver.handlers.AgentHandler} has one of for
+    each login. L{msgserver.handlers.Agent} has a default for everything but L{request}.
+
+    Each method but L{request} may answer with anything, at once or later.
+    """
+
+    user: User = Attribute("Whose agent it is; set before L{load}.")
+    gate: IMsgGate = Attribute("The gate; set before L{load}.")
+
+    def load() -> MaybeLater[None]:
+        """
+        Make ready for the user's requests, for instance from a database. The user is logged in
+        when this has answered.
+
+        @raise Forbidden: there is no login; the client is told 403, as where anything else is
+            raised, which is logged.
+        """
+
+    def request(content: bytes) -> MaybeLater[bytes]:
+        """Answer one request: see L{IMsgHandler.requestReceived}."""
+
+    def away() -> MaybeLater[None]:
+        """Take note that the user has no connection any more: see L{IMsgHandler.disconnected}."""
+
+    def back() -> MaybeLater[None]:
+        """Take note that a user who was away has a connection again."""
+
+    def save() -> MaybeLater[None]:
+        """
+        Keep what must be kept: the login is ending, or about to.
+
+        It is called once more where it has failed, or a request has run since.
+        """
+
+
+class INoticesConnections(Interface):
+    """What a message handler may provide besides, to be told who is there."""
+
+    def connected(user: User) -> MaybeLater[None]:
+        """
+        Take note that the user has a connection, the login's first or a later one, before its
+        first request. Where a newer one takes the place of one, this is called, too, and
+        L{IMsgHandler.disconnected} is not.
+        """
+
+
+class INoticesClosing(Interface):
+    """What a message handler may provide besides, to finish its work when the gate stops."""
+
+    def gateClosed() -> MaybeLater[None]:
+        """
+        Finish: the gate has ended its logins, and the process goes on only until this has
+        answered, or for C{drain_timeout}.
+        """
+
+
+class ICounts(Interface):
+    """What a message handler may provide besides, to have its counts among the metrics."""
+
+    def counts() -> Mapping[str, int]:
+        """
+        Tell how often each event has happened so far; at once.
+
+        @return: the same events every time, from the start, at 0. Their names are labels of a
+            metric: a few words, such as C{saves_failed}, and nothing a client has a say in.
+        """
 
 
 class ILogins(Interface):

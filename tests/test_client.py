@@ -11,7 +11,6 @@ from attrs import evolve
 from twisted.internet.address import IPv4Address
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.error import (
-    ConnectionDone,
     ConnectionLost,
     ConnectionRefusedError,
     TimeoutError,
@@ -25,6 +24,7 @@ from msgserver.client import RETRY_POLICY, MsgClient
 from msgserver.clientlogin import LoggedIn
 from msgserver.errors import (
     BadRequest,
+    ClientClosed,
     Forbidden,
     IndexExpired,
     InvalidState,
@@ -562,7 +562,7 @@ class OutOfReachTests(MsgClientTestCase):
             self.connect().lose()
         self.clock.advance(0)
         self.assertIsNone(self.successResultOf(closed))
-        self.failureResultOf(waiting, ConnectionDone)
+        self.failureResultOf(waiting, ClientClosed)
         self.assertEqual(len(self.network.peers), 4)
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
@@ -608,8 +608,8 @@ class CloseTests(MsgClientTestCase):
     def assertNothingLeft(self) -> None:
         """No timer waits, and requests fail."""
         self.assertEqual(self.clock.getDelayedCalls(), [])
-        self.failureResultOf(self.client.request(b""), ConnectionDone)
-        self.failureResultOf(self.client.whenConnected(), ConnectionDone)
+        self.failureResultOf(self.client.request(b""), ClientClosed)
+        self.failureResultOf(self.client.whenConnected(), ClientClosed)
 
     def test_connected(self) -> None:
         """The connection is closed, and awaited; what was sent has an unknown outcome."""
@@ -628,9 +628,9 @@ class CloseTests(MsgClientTestCase):
         """What was never sent fails as a connection that was closed does; nobody logs in."""
         waits, connected = self.client.request(b"hello"), self.client.whenConnected()
         closed = self.client.close()
-        self.failureResultOf(waits, ConnectionDone)
+        self.failureResultOf(waits, ClientClosed)
         self.clock.pump([0, 0])
-        self.failureResultOf(connected, ConnectionDone)
+        self.failureResultOf(connected, ClientClosed)
         self.successResultOf(closed)
         self.assertNothingLeft()
         self.assertEqual(len(self.logins), 2)
@@ -670,7 +670,7 @@ class CloseTests(MsgClientTestCase):
         self.assertTrue(gate.isClosing)
         self.assertEqual(gate.requests(), [])
         gate.lose()
-        self.failureResultOf(waits, ConnectionDone)
+        self.failureResultOf(waits, ClientClosed)
         self.successResultOf(closed)
         self.assertNothingLeft()
 

@@ -8,7 +8,7 @@ from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any
 
-from twisted.internet.defer import Deferred, TimeoutError, ensureDeferred
+from twisted.internet.defer import Deferred, ensureDeferred
 from twisted.internet.endpoints import TCP4ClientEndpoint, connectProtocol
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
@@ -42,6 +42,7 @@ class ClientsTests(PageTestCase):
         "useIt": "test_client",
         "logInSafely": "test_identity",
         "buy": "test_outcomeUnknown",
+        "watch": "test_hooks",
         "askQuickly": "test_timeout",
         "logIn": "test_blocking",
         "BlockingClient": "test_blocking",
@@ -99,11 +100,31 @@ class ClientsTests(PageTestCase):
     def test_timeout(self) -> None:
         """A request is given up after five seconds."""
         keeper, client = self.serveKeeper()
-        answer = self.shown["askQuickly"](self.network, client, b"never")
+        answer = ensureDeferred(self.shown["askQuickly"](client, b"never"))
         asked = self.network.seconds()
-        self.failureResultOf(self.network.runUntil(answer), TimeoutError)
+        self.assertIsNone(self.successResultOf(self.network.runUntil(answer)))
         self.assertEqual(round(self.network.seconds() - asked), 5)
         self.result(client.close())
+
+    def test_hooks(self) -> None:
+        """A client tells of a cut and of its end."""
+        serve(self, self.folder / "hello.toml", self.network)
+        client = self.shown["connect"](self.network, TOKEN)
+        told: list[str] = []
+        self.shown["watch"](client, told.append)
+        self.result(client.request(b"one"))
+        client.dropConnection()
+        self.result(client.request(b"two"))
+        self.result(client.close())
+        self.assertEqual(
+            told,
+            [
+                "connected",
+                "the connection is lost",
+                "connected again, nothing is lost",
+                "the end: the client was closed",
+            ],
+        )
 
     def test_blocking(self) -> None:
         """A client on sockets gets its answer although its connection breaks (S6)."""

@@ -4,6 +4,7 @@ The tables of the documentation have what the code has: names, defaults, limits.
 
 from __future__ import annotations
 
+import inspect
 import re
 
 from twisted.internet.defer import CancelledError
@@ -39,9 +40,20 @@ class NamesTests(SynchronousTestCase):
 
     def test_client(self) -> None:
         """The table of what a client can do has all of it."""
-        shown = [row[0] for row in tables("docs/clients.md", "## The Twisted client")]
-        public = [name for name in vars(MsgClient) if not name.startswith("_")]
-        self.assertEqual([re.sub(r"`(\w+)\(.*", r"\1", cell) for cell in shown], public)
+        rows = tables("docs/clients.md", "## The Twisted client")
+        calls = {name for row in rows if len(row) == 2 for name in re.findall(r"`(\w+)", row[0])}
+        public = {name for name in dir(MsgClient) if not name.startswith("_")}
+        self.assertEqual(calls, public)
+        options = {row[0].strip("`"): row[1] for row in rows if len(row) == 4}
+        taken = {
+            name: parameter.default
+            for name, parameter in inspect.signature(MsgClient).parameters.items()
+            if parameter.kind is parameter.KEYWORD_ONLY
+        }
+        self.assertEqual(set(options), set(taken))
+        for name, default in taken.items():
+            if isinstance(default, int | float):
+                self.assertEqual(float(options[name].replace(",", "")), default)
 
     def test_errors(self) -> None:
         """The errors of the client are in msgserver.errors, or where the page says."""

@@ -43,7 +43,7 @@ class TreeTests(SynchronousTestCase):
             if isinstance(value, type) and issubclass(value, Exception)
         }
         self.assertEqual(drawn, classes)
-        self.assertEqual(len(drawn), 15)
+        self.assertEqual(len(drawn), 20)
 
     def test_root(self) -> None:
         """Whoever catches the root catches them all."""

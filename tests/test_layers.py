@@ -38,6 +38,7 @@ ALLOWED = {
     "wire.modern": "errors",
     "wire.login": "errors wire.framing wire.naming",
     "wire.gate": "errors wire.framing wire.naming wire.classic wire.modern",
+    "wire.messages": "errors wire.framing",
     "current": "errors wire.naming",
     "kept": f"errors {WIRE}",
     "tally": "",
@@ -85,11 +86,33 @@ ALLOWED = {
     "remote.servers": f"errors {HELPERS} cluster reconnecting remote.link remote.door remote.gates",
     "remote.operations": f"errors {HELPERS} cluster remote.link remote.door remote.gates",
     "passwords": "wire.naming",
-    "handlers": f"{BELOW_PROTOCOLS} sessions passwords",
+    "handlers.base": "interfaces",
+    "handlers.logins": "errors interfaces passwords turns wire.naming",
+    "handlers.mailbox": f"errors interfaces {WIRE} wire.messages deadlines",
+    "handlers.agents": f"{BELOW_PROTOCOLS} current handlers.base handlers.workers handlers.pool",
+    "handlers.pool": f"errors interfaces {HELPERS}",
+    "handlers.workers": f"{BELOW_PROTOCOLS} current loading handlers.workerprotocol",
+    "handlers.workerprotocol": f"errors interfaces {WIRE}",
+    "handlers.worker": f"errors interfaces {WIRE} loading later handlers.workerprotocol",
+    "handlers": "handlers.base handlers.logins handlers.mailbox handlers.agents",
+    "clientcore": f"errors {WIRE} wire.messages clientlogin",
+    "keepalive": "",
     "clientprotocols": f"{BELOW_PROTOCOLS} clientlogin",
-    "client": f"{BELOW_PROTOCOLS} identity clientlogin clientprotocols reconnecting",
-    "testing": f"{BELOW_PROTOCOLS} cluster sessions clientlogin clientprotocols client handlers"
-    f" reconnecting loginprotocol loginservice msgprotocol answering msgservice {REMOTE}",
+    "client": f"{BELOW_PROTOCOLS} wire.messages identity clientlogin clientcore clientprotocols"
+    " keepalive reconnecting commandline",
+    "testing.doubles": "cluster",
+    "testing.cuts": "wire.framing",
+    "testing.wires": "testing.cuts testing.doubles",
+    "testing.settings": "loginprotocol msgprotocol msgservice sections sessions",
+    "testing.server": f"{BELOW_PROTOCOLS} clientlogin client loginprotocol loginservice msgprotocol"
+    " msgservice testing.cuts testing.settings testing.wires",
+    "testing.everycut": "testing.cuts testing.server",
+    "testing": "testing.doubles testing.server testing.everycut",
+    # Clients without Twisted, and what is made of them.
+    "aio": f"errors {WIRE} wire.messages identity clientlogin clientcore keepalive aioprotocols",
+    "aioprotocols": f"errors {WIRE} clientlogin",
+    "commandline": f"errors {WIRE} wire.messages clientlogin clientcore identity aio",
+    "loadtest": "",
     # For whoever watches a process.
     "watched": "limits loginprotocol msgprotocol msgservice operations remote.door remote.servers",
     "metrics": "compiled gatecounts histograms msgservice operations watched",
@@ -117,7 +140,7 @@ ALLOWED = {
     "jsonlog": "",
     "processes": "jsonlog",
     # What users see; of ours, only the tops need it (for the version).
-    PACKAGE: "errors interfaces current sessions passwords handlers client",
+    PACKAGE: "errors interfaces current sessions passwords handlers client wire.naming",
     # The operator's command.
     "ctltables": "cluster wire.naming",
     "ctlorders": "ctltables",
@@ -134,7 +157,8 @@ ALLOWED = {
 ALLOWED_FOR_TYPES = {"interfaces": "sessions", "msggate": "msgservice"}
 
 # No Twisted, no zope, no clock, no randomness, no operating system: all that is handed in.
-PURE = {"errors", "wire", "current", "kept", "sessions", "tally", "clientlogin", *WIRE.split()}
+PURE = {"errors", "wire", "current", "kept", "sessions", "tally", "clientlogin", "clientcore"}
+PURE |= {"wire.messages", *WIRE.split()}
 ALLOWED_IN_PURE = {
     *"__future__ abc base64 binascii collections contextvars dataclasses enum functools".split(),
     *"hashlib hmac itertools math operator re struct types typing".split(),

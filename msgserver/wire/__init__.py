@@ -26,10 +26,10 @@ big-endian length and that many bytes (L{msgserver.wire.gate})::
 The session ties a response to its request. A session that an I{earlier} connection used is
 the same request asked again: it does not run twice (S6, kept by L{msgserver.sessions}).
 
-- L{msgserver.wire.framing}: lines and packets
-- L{msgserver.wire.naming}: a login's name, a handshake's text
-- L{msgserver.wire.classic}: the algorithms of the original
-- L{msgserver.wire.modern}: those that stand up to who overhears, or is in the middle
-- L{msgserver.wire.login}: the login conversation
-- L{msgserver.wire.gate}: the gate's handshake, requests and responses
+  - L{msgserver.wire.framing}: lines and packets
+  - L{msgserver.wire.naming}: a login's name, a handshake's text
+  - L{msgserver.wire.classic}: the algorithms of the original
+  - L{msgserver.wire.modern}: those that stand up to who overhears, or is in the middle
+  - L{msgserver.wire.login}: the login conversation
+  - L{msgserver.wire.gate}: the gate's handshake, requests and responses
 """

@@ -2,7 +2,7 @@
 Lines and packets: where one message ends and the next begins.
 
 Both readers are bounded before they buffer (B4, L1): what they hold never exceeds one
-message at its limit and the bytes of the last L{feed}.
+message at its limit and the bytes of the last C{feed}.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """
 The login conversation (L), both ends, as bytes in and bytes out.
 
-A transport feeds what arrives, asks for the next event, and sends L{dataToSend}. Neither
+A transport feeds what arrives, asks for the next event, and sends C{dataToSend}. Neither
 end knows a clock: whoever holds the transport closes it when the deadline has passed (L1).
 """
 

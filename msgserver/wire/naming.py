@@ -41,6 +41,19 @@ def decode64(text: bytes) -> bytes:
 
 
 @frozen
+class Account:
+    """
+    Whom a token has proved its sender to be.
+
+    @ivar server: the name of the login point that the user wants to reach.
+    @ivar uid: who the user is; any bytes.
+    """
+
+    server: bytes
+    uid: bytes
+
+
+@frozen
 class User:
     """
     One login of one user, as every part of msgserver names it.

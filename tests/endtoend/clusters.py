@@ -11,7 +11,6 @@ from typing import Any
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred, gatherResults, maybeDeferred
 from twisted.internet.endpoints import clientFromString, serverFromString
-from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import IAddress, IListeningPort, IReactorTime
 from twisted.internet.task import deferLater
 from twisted.protocols.portforward import ProxyFactory, ProxyServer
@@ -19,7 +18,7 @@ from twisted.protocols.portforward import ProxyFactory, ProxyServer
 from msgserver.client import MsgClient, login
 from msgserver.clientlogin import LoggedIn
 from msgserver.cluster import GateReport, LoginReport
-from msgserver.errors import GateUnavailable, OutcomeUnknown
+from msgserver.errors import ClientClosed, GateUnavailable, OutcomeUnknown
 from msgserver.interfaces import Account
 from msgserver.remote.link import LinkTimes
 from msgserver.remote.operations import RemoteOperations
@@ -262,7 +261,7 @@ class Talker:
                 answer = await self.client.request(b"run:" + name)
             except OutcomeUnknown:
                 self.unknown += self._isTalking  # Else it is our own hanging up.
-            except ConnectionDone:
+            except ClientClosed:
                 return
             else:
                 self.answers += 1

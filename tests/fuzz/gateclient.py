@@ -16,6 +16,7 @@ from twisted.python.failure import Failure
 from msgserver.client import MsgClient
 from msgserver.clientlogin import LoggedIn
 from msgserver.errors import (
+    ClientClosed,
     Forbidden,
     OutcomeUnknown,
     ProtocolError,
@@ -193,7 +194,7 @@ class GateClientStage(Stage):
             expected = [result.value.content + b"\x00" + session for session in sessions]
         else:
             isAllowed = result.check(
-                OutcomeUnknown, Refused, ProtocolError, TimeoutError, *MAY_FAIL_WITH
+                ClientClosed, OutcomeUnknown, Refused, ProtocolError, TimeoutError, *MAY_FAIL_WITH
             )
             see(isAllowed, f"a request failed with {result!r}")
             self.watch.readText(str(result), "a failure")

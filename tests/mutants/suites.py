@@ -33,6 +33,8 @@ LATE = (
 
 LIKELY = {
     "msgserver/answering.py": "test_answering test_gathering test_draining test_msg",
+    "msgserver/client.py": "test_client test_client_options test_client_identity",
+    "msgserver/clientcore.py": "test_client test_client_options test_client_identity",
     "msgserver/clientlogin.py": "test_clientlogin test_client test_window",
     "msgserver/clientprotocols.py": "test_clientprotocols test_responses test_client",
     "msgserver/closing.py": "test_closing test_msgprotocol",

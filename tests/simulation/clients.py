@@ -11,12 +11,11 @@ from typing import Any, Protocol
 
 from attrs import define
 from twisted.internet.defer import CancelledError, Deferred
-from twisted.internet.error import ConnectionDone
 from twisted.python.failure import Failure
 
 from msgserver.client import MsgClient
 from msgserver.clientlogin import LoggedIn
-from msgserver.errors import OutcomeUnknown, RequestFailed, Unauthorized
+from msgserver.errors import ClientClosed, OutcomeUnknown, RequestFailed, Unauthorized
 from msgserver.wire.gate import ANSWERED, FAILED, GateClient, responsePacket
 from tests.simulation.network import Endpoint, Reactor, Socket
 from tests.simulation.parts import Request
@@ -158,7 +157,7 @@ class Device:
         elif isinstance(result.value, CancelledError):
             if not asked.isCancelled:
                 world.fail("S1", f"{what} was cancelled by nobody")
-        elif isinstance(result.value, ConnectionDone | Unauthorized):
+        elif isinstance(result.value, ClientClosed | Unauthorized):
             if not self.isClosed and not isinstance(result.value, Unauthorized):
                 world.fail("S1", f"{what} fails, and its client was not closed")
             if runs:

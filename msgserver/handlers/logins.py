@@ -1,12 +1,11 @@
 """
-Ready-made parts for the user's side of a gate and of a login server.
+A login handler that has a table of users.
 """
 
 from __future__ import annotations
 
 import os
 import re
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -15,55 +14,12 @@ from twisted.internet.threads import deferToThread
 from zope.interface import implementer
 
 from msgserver.errors import Unauthorized
-from msgserver.interfaces import (
-    Account,
-    ILoginHandler,
-    IMsgGate,
-    IMsgHandler,
-    INamesUser,
-    MaybeLater,
-    User,
-)
+from msgserver.interfaces import Account, ILoginHandler, INamesUser
 from msgserver.passwords import UNKNOWN, isHash, isPassword
 from msgserver.turns import Turns
 from msgserver.wire.naming import decode64
 
 _TOKEN = re.compile(rb"([^@]+)@([^:]+):(.+)", re.DOTALL)
-
-
-@implementer(IMsgHandler)
-class MsgHandler(ABC):
-    """
-    A handler that does nothing yet: subclass it and write L{requestReceived}.
-
-    @ivar gate: the gate, from L{gateOpened} on.
-    """
-
-    gate: IMsgGate
-
-    def gateOpened(self, gate: IMsgGate) -> None:
-        """See L{IMsgHandler.gateOpened}."""
-        self.gate = gate
-
-    def loginReceived(self, uid: bytes, secret: bytes) -> MaybeLater[bytes | None]:
-        """See L{IMsgHandler.loginReceived}: everybody who has authenticated is welcome."""
-        return None
-
-    @abstractmethod
-    def requestReceived(self, user: User, content: bytes) -> MaybeLater[bytes]:
-        """See L{IMsgHandler.requestReceived}."""
-
-    def disconnected(self, user: User) -> MaybeLater[None]:
-        """See L{IMsgHandler.disconnected}."""
-        return None
-
-    def kicked(self, user: User) -> MaybeLater[None]:
-        """See L{IMsgHandler.kicked}."""
-        return None
-
-    def loggedOut(self, user: User) -> MaybeLater[None]:
-        """See L{IMsgHandler.loggedOut}."""
-        return None
 
 
 @implementer(ILoginHandler, INamesUser)
