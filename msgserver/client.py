@@ -13,6 +13,8 @@ What is said on a connection, L{msgserver.clientprotocols} knows, and what is as
 the next, L{msgserver.clientlogin}; L{msgserver.reconnecting} makes the next, and
 L{msgserver.clientcore} says what each attempt does, and when there is a login. Here is what of
 that is Twisted's.
+
+C{python -m msgserver.client} is the command line, L{msgserver.commandline}.
 """
 
 from __future__ import annotations
@@ -49,12 +51,11 @@ from msgserver.clientcore import (
 from msgserver.clientlogin import MAX_UNANSWERED, LoggedIn, parseAddress
 from msgserver.clientprotocols import GateClientProtocol, LoginClientProtocol
 from msgserver.errors import RequestTimedOut
-from msgserver.identity import parseIdentity
+from msgserver.identity import clientSuite
 from msgserver.interfaces import Account
 from msgserver.keepalive import keepAlive as keepAliveByKernel
 from msgserver.reconnecting import Connected, reconnecting
 from msgserver.wire.login import LoginClient, RandomBytes, Suite
-from msgserver.wire.modern import ModernSuite
 from msgserver.wire.naming import User
 
 RETRY_POLICY = backoffPolicy(FIRST_DELAY / 2, LONGEST_DELAY, factor=2.0)
@@ -62,8 +63,6 @@ RETRY_POLICY = backoffPolicy(FIRST_DELAY / 2, LONGEST_DELAY, factor=2.0)
 Seconds to wait when so many attempts in a row have failed: 0.2, 0.4 and so on to 30, and up
 to one more at random, so that not all the clients of a gate that restarts come at once.
 """
-
-_MODERN = ModernSuite()
 
 
 def login(
@@ -97,7 +96,7 @@ def login(
         as the connection does. Cancelling it closes the connection.
     @raise ValueError: C{serverIdentity} is none, or a suite is given as well.
     """
-    chosen = _suite(suite, serverIdentity)
+    chosen = clientSuite(suite, serverIdentity)
     if clock is None:
         # Importing it installs it, which is not for the import of this module to decide.
         from twisted.internet import reactor
@@ -114,14 +113,6 @@ def login(
         return LoggedIn(user, admitted.secret, admitted.address)
 
     return Deferred.fromCoroutine(converse()).addTimeout(timeout, clock, _timedOut)
-
-
-def _suite(suite: Suite | None, serverIdentity: str | bytes | None) -> Suite:
-    if serverIdentity is None:
-        return suite or _MODERN
-    if suite is not None:
-        raise ValueError("serverIdentity goes without suite: it is for the modern suite")
-    return ModernSuite(serverIdentity=parseIdentity(serverIdentity))
 
 
 class MsgClient(ClientCore[Deferred[bytes], GateClientProtocol]):
@@ -326,3 +317,9 @@ def _requestTimedOut(result: object, timeout: float) -> NoReturn:
 def _timedOut(result: object, timeout: float) -> NoReturn:
     # Endpoints differ in what they fail with when they are cancelled.
     raise TimeoutError(string=f"no answer within {timeout:g} seconds")
+
+
+if __name__ == "__main__":
+    from msgserver.commandline import main
+
+    main()

@@ -42,6 +42,9 @@ It is a number of responses: where they are so large that 64 of them twice are m
 gate's C{cache_bytes}, fewer must be unanswered.
 """
 
+ADDRESS_GRACE = 0.5
+"""Seconds that a server which has said yes has to say where the gate is as well (L5)."""
+
 _SESSIONS = 2 ** (8 * SESSION_SIZE)
 
 WaiterT = TypeVar("WaiterT")

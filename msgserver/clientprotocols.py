@@ -16,13 +16,10 @@ from twisted.internet.protocol import Protocol, connectionDone
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from msgserver.clientlogin import ClientLogin
+from msgserver.clientlogin import ADDRESS_GRACE, ClientLogin
 from msgserver.errors import ProtocolError, Refused, RequestFailed
 from msgserver.wire.gate import Connected, Response
 from msgserver.wire.login import Admitted, LoginClient
-
-ADDRESS_GRACE = 0.5
-"""Seconds that a server which has said yes has to say where the gate is as well (L5)."""
 
 
 class LoginClientProtocol(Protocol):

@@ -19,6 +19,8 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
+from msgserver.wire.login import Suite
+from msgserver.wire.modern import ModernSuite
 from msgserver.wire.naming import decode64, encode64
 
 _SIZE = 32
@@ -26,6 +28,7 @@ _MODE = 0o600
 _LARGEST = 65536
 """Bytes of a key's file at most; a key has some hundred."""
 _HINT = "msgserver-ctl keygen makes one"
+_MODERN = ModernSuite()
 
 
 def writeIdentity(path: str) -> str:
@@ -109,3 +112,19 @@ def parseIdentity(text: str | bytes) -> bytes:
             "an identity is 44 characters of base64, as msgserver-ctl keygen prints them"
         )
     return raw
+
+
+def clientSuite(suite: Suite | None, serverIdentity: str | bytes | None) -> Suite:
+    """
+    Give the suite that a client logs in with, from what its caller says.
+
+    @param suite: which; None for the modern one.
+    @param serverIdentity: what the server must prove to be, as L{publicText} writes it; None for
+        anything. It goes with the modern suite.
+    @raise ValueError: C{serverIdentity} is none, or a suite is given as well.
+    """
+    if serverIdentity is None:
+        return suite or _MODERN
+    if suite is not None:
+        raise ValueError("serverIdentity goes without suite: it is for the modern suite")
+    return ModernSuite(serverIdentity=parseIdentity(serverIdentity))
