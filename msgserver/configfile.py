@@ -24,7 +24,14 @@ from msgserver.config import Control, Gate, GateLogin, Login, Operator, Ops
 from msgserver.configchecks import checkServers
 from msgserver.configreading import Reading
 from msgserver.identity import readIdentity
-from msgserver.interfaces import ILoginHandler, IMsgHandler, INamesUser
+from msgserver.interfaces import (
+    ICounts,
+    ILoginHandler,
+    IMsgHandler,
+    INamesUser,
+    INoticesClosing,
+    INoticesConnections,
+)
 from msgserver.linkparts import Link, makeControl, makeGateLogin, makeOperator
 
 __all__ = ["Link", "Part", "Parts", "WatchPart", "loadConfig", "loadOperator"]
@@ -35,7 +42,12 @@ _Handler = TypeVar("_Handler")
 _LISTEN = ("gate", "listen")
 _PROCESSES = ("gate", "processes")
 
-_OPTIONAL: tuple[type[Interface], ...] = (INamesUser,)
+_OPTIONAL: tuple[type[Interface], ...] = (
+    INamesUser,
+    INoticesConnections,
+    INoticesClosing,
+    ICounts,
+)
 """What a handler may provide besides."""
 
 

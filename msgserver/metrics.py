@@ -160,6 +160,13 @@ def _ofGate(gate: MsgService) -> Iterator[Metric]:
         "direction",
         {"in": tally.bytesIn, "out": tally.bytesOut},
     )
+    if counts := gate.handlerCounts():
+        yield _counts(
+            "msgserver_handler_events",
+            "What the handler itself counts, by what it calls it.",
+            "event",
+            counts,
+        )
 
 
 def _ofLogins(counts: GateCounts) -> Iterator[Metric]:

@@ -4,7 +4,7 @@ The gate: its table of logins, and the life of each (U, B5).
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from enum import Enum
 from os import urandom
 from typing import Any
@@ -23,7 +23,15 @@ from msgserver.deadlines import Deadlines
 from msgserver.errors import Forbidden, GateUnavailable, InvalidState, Refused, UserNotFound
 from msgserver.gatecounts import GateCounts, LogoutReason
 from msgserver.hiding import hidden
-from msgserver.interfaces import IMsgConnection, IMsgConnections, IMsgHandler, User
+from msgserver.interfaces import (
+    ICounts,
+    IMsgConnection,
+    IMsgConnections,
+    IMsgHandler,
+    INoticesClosing,
+    INoticesConnections,
+    User,
+)
 from msgserver.later import asked, within
 from msgserver.msggate import MsgGate
 from msgserver.sessions import Connection, Login, Logins, SessionLimits
@@ -108,6 +116,8 @@ class MsgService(Service):
         self._onClosed: Deferred[None] | None = None
         self._state = _State.OPEN
         self._again: IDelayedCall | None = None
+        # Asked once: it would cost each handshake as much again.
+        self._noticesConnections = INoticesConnections.providedBy(handler)
 
     # The service
 
@@ -147,6 +157,10 @@ class MsgService(Service):
             for connection in self._connections:
                 connection.transport.abort()
         self.log.info("the gate has ended its logins", event="gate_drained", logins=len(users))
+        if INoticesClosing.providedBy(self._handler):
+            closed = asked(self._handler.gateClosed).addErrback(self._logged("gateClosed"))
+            if not await within(clock, limits.drainTimeout, closed):
+                self.log.warn("gateClosed takes longer than drain_timeout: not waited for")
         if self._directory is not None:
             await self._directory.unregister(self).addErrback(self._logged("unregister"))
 
@@ -171,6 +185,16 @@ class MsgService(Service):
     def tally(self) -> Tally:
         """Tell what the logins have done so far, all that have ended included."""
         return self._logins.tally(self._connections, self._answering.running)
+
+    def handlerCounts(self) -> Mapping[str, int]:
+        """Tell what the handler has counted, where it does; never raises."""
+        if not ICounts.providedBy(self._handler):
+            return {}
+        try:
+            return {str(event): int(count) for event, count in self._handler.counts().items()}
+        except Exception:
+            self.log.failure("counts failed")
+            return {}
 
     @property
     def isOpen(self) -> bool:
@@ -296,6 +320,8 @@ class MsgService(Service):
         self._away.stop(connection.login)
         self._connections.add(connection)
         self.counts.connected(connection, isReplacing=replaced is not None)
+        if self._noticesConnections:
+            self._tell("connected", handshake.user)
         return connection
 
     def disconnect(self, connection: Connection) -> None:

@@ -302,9 +302,10 @@ def _makeProcesses(parts: Parts, reactor: Any, file: str) -> Service:
 
     assert parts.gate is not None and parts.gateLogin is not None
     settings, link = parts.gate.settings, parts.gateLogin.settings
-    # What a shutdown takes at most (B5): the requests, the logins, the answers, the leave that
-    # is taken of the login servers; and a little for a machine that is busy.
-    stopTime = 2 * settings.drainTimeout + settings.kickTimeout + link.pingTimeout + 5
+    # What a shutdown takes at most (B5): the requests, the logins, the answers, what the handler
+    # has to end, the leave that is taken of the login servers; and a little for a machine that is
+    # busy.
+    stopTime = 3 * settings.drainTimeout + settings.kickTimeout + link.pingTimeout + 5
     return GateProcesses(reactor, file, settings.processes, stopTime)
 
 

@@ -14,11 +14,14 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families as parseText
 from twisted.internet.endpoints import TCP4ClientEndpoint
 from twisted.internet.testing import MemoryReactorClock
+from zope.interface import alsoProvides, noLongerProvides
 
 import msgserver
 from msgserver.errors import GateStatus, LoginStatus
 from msgserver.gatecounts import LogoutReason
+from msgserver.handlers.agents import EVENTS
 from msgserver.histograms import AWAY_BOUNDS
+from msgserver.interfaces import ICounts
 from msgserver.limits import LoginFailures
 from msgserver.loginprotocol import LoginFactory, LoginLimits
 from msgserver.loginservice import LoginService
@@ -79,6 +82,9 @@ class WatchedCase(GateCase):
         )
         self.failures = LoginFailures(clock)
         self.listening = True
+        alsoProvides(self.handler, ICounts)
+        self.events = dict.fromkeys(EVENTS, 0)
+        self.handler.counts = lambda: self.events  # type: ignore[attr-defined]  # a handler that counts
         self.watched = Watched(
             gate=self.service,
             gatePort=self.factory,
@@ -131,6 +137,7 @@ class FromTheStartTests(WatchedCase):
                 for name in ("sample", "other")
                 for state in ("open", "late", "draining")
             ],
+            "msgserver_handler_events_total": EVENTS,
             "msgserver_logins": [""],
             "msgserver_requests_total": [""],
             "msgserver_replays_total": [""],
@@ -183,6 +190,22 @@ class FromTheStartTests(WatchedCase):
         self.assertIn("line", found)
         self.assertLessEqual(found, known)
 
+    def test_handlerDoesNotCount(self) -> None:
+        """A handler need not count anything."""
+        noLongerProvides(self.handler, ICounts)
+        names = samplesOf(self.registry)
+        self.assertNotIn("msgserver_handler_events_total", names)
+        self.assertIn("msgserver_logins", names)
+
+    def test_handlerFailsToCount(self) -> None:
+        """One that cannot count takes nothing from the rest, and that is logged."""
+        for wrong in (None, {"odd": "many"}):
+            self.events = wrong  # type: ignore[assignment]  # what a handler may do
+            names = samplesOf(self.registry)
+            self.assertNotIn("msgserver_handler_events_total", names)
+            self.assertIn("msgserver_logins", names)
+        self.assertEqual(len(self.flushLoggedErrors(AttributeError, ValueError)), 2)
+
     def test_missing(self) -> None:
         """What there is none of in a process is not told of."""
         names = set(samplesOf(makeRegistry(Watched(), "1")))
@@ -194,6 +217,11 @@ class FromTheStartTests(WatchedCase):
 
 class CountingTests(WatchedCase):
     """What is told once something has happened."""
+
+    def test_handler(self) -> None:
+        """What the handler counts is read when it is asked for."""
+        self.events["saves"] += 3
+        self.assertCounted("msgserver_handler_events_total", {"saves": 3})
 
     def test_requests(self) -> None:
         """Requests and their answers, those that are running, and those sent again."""

@@ -34,6 +34,10 @@ SECRET_WORDS = frozenset("secret token password key keys proof mac private optio
 """A field whose name has one of these words in it holds a secret, until it is listed below."""
 
 NO_SECRETS = {
+    "commandline.options.Options.passwordFile": "where a file is",
+    "commandline.options.Options.tokenFile": "where a file is",
+    "loadtest.options.Options.passwordFile": "where a file is",
+    "loadtest.options.Options.tokenFile": "where a file is",
     "linksections.Control.privateKey": "where a file is",
     "linksections.GateLogin.privateKey": "where a file is",
     "linksections.LoginServers.privateKey": "where a file is",

@@ -255,7 +255,7 @@ class SettingsTests(AssembleTestCase):
         tap.assemble(parts, self.reactor, "/a/file")
         ((*others, stopTime),) = calls
         self.assertEqual(others, [self.reactor, "/a/file", 3])
-        self.assertEqual(stopTime, 2 * 100 + 3 + 1000 + 5)
+        self.assertEqual(stopTime, 3 * 100 + 3 + 1000 + 5)
 
     def suites(self, keys: str, *listen: str) -> list[list[str]]:
         """Give the names of the suites that each endpoint takes."""

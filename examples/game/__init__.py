@@ -1,0 +1,3 @@
+"""
+A small game whose players' money outlives broken connections, second logins and crashes.
+"""
