@@ -1,5 +1,5 @@
 """
-A handler for tests of L{msgserver.testing}: it tells all that happens, and answers as asked.
+For tests of L{msgserver.testing}: a handler that tells all that happens, and a server with it.
 """
 
 from __future__ import annotations
@@ -9,8 +9,10 @@ from typing import Any
 
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock, deferLater
+from twisted.trial.unittest import SynchronousTestCase
 
 from msgserver import MsgHandler, RequestFailed, User
+from msgserver.testing import MemoryServer
 
 
 class Teller(MsgHandler):
@@ -63,3 +65,14 @@ class Teller(MsgHandler):
     async def _awaited(self, user: User, content: bytes) -> bytes:
         answer: bytes = await self._later(user, content)
         return answer + b", awaited"
+
+
+class ServerCase(SynchronousTestCase):
+    """A server with a L{Teller}, and alice."""
+
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.handler = Teller(self.clock)
+        self.server = MemoryServer(self.handler, clock=self.clock)
+        self.addCleanup(self.server.stop)
+        self.alice = self.server.client(b"alice")

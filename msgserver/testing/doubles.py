@@ -45,13 +45,17 @@ class MemoryTransport(StringTransport):
         self._protocol = protocol
         protocol.makeConnection(self)
 
-    def lose(self) -> None:
-        """Lose the connection, whoever ended it."""
+    def lose(self, reason: Exception | None = None) -> None:
+        """
+        Lose the connection, whoever ended it.
+
+        @param reason: what the protocol is told; by default that it was closed.
+        """
         assert self._protocol is not None, "not connected"
         self.connected = False
         if self.producer is not None:
             self.producer.stopProducing()
-        self._protocol.connectionLost(Failure(ConnectionDone()))
+        self._protocol.connectionLost(Failure(reason or ConnectionDone()))
 
     def take(self) -> bytes:
         """Give what was written since the last time."""
