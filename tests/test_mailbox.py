@@ -283,7 +283,7 @@ class LimitTests(MailboxTestCase):
         self.assertEqual(len(mailbox), 11)
         for answer in answers:
             self.assertNoResult(answer)
-        mailbox.releaseAll()
+        mailbox.close()
         self.assertEqual(len(mailbox), 1)
 
     def test_maxTotal(self) -> None:
@@ -357,13 +357,24 @@ class EndTests(MailboxTestCase):
         self.assertEqual((len(self.mailbox), self.mailbox.total), (0, 0))
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
+    def test_close(self) -> None:
+        """After that no poll stands; who asks is answered with what there is, and at once."""
+        answer = self.alice.ask()
+        self.mailbox.close()
+        self.assertEqual(self.alice.take(self.successResultOf(answer)), [])
+        self.assertEqual(self.read(self.alice), [])
+        self.push(b"one")
+        self.assertEqual(self.read(self.alice), [b"one"])
+        self.assertEqual(self.read(self.alice), [])
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
     def test_shutdown(self) -> None:
-        """When the reactor is to stop, no poll stands any more."""
+        """That happens when the reactor is to stop."""
         reactor = MemoryReactorClock()
         reactor.triggers = {}
-        mailbox = Mailbox(reactor)
-        alice = self.reader(mailbox)
+        alice = self.reader(Mailbox(reactor))
         answer = alice.ask()
         for function, arguments, keywords in reactor.triggers["before"]["shutdown"]:
             function(*arguments, **keywords)
         self.assertEqual(alice.take(self.successResultOf(answer)), [])
+        self.assertEqual(self.read(alice), [])

@@ -103,7 +103,9 @@ class Mailbox:
         self._total = 0
         self._toAnswer: dict[_Box, None] = {}
         self._standing: Deadlines[_Box] = Deadlines(clock, pollTimeout, self._letGo)
-        self._stopsWith(clock)
+        self._isClosed = False
+        if IReactorCore.providedBy(clock):
+            IReactorCore(clock).addSystemEventTrigger("before", "shutdown", self.close)
 
     def __len__(self) -> int:
         """Tell how many boxes there are."""
@@ -132,6 +134,8 @@ class Mailbox:
             answer = self._counted(box, poll)
         except ProtocolError as error:
             return fail(RequestFailed(str(error).encode()))
+        if answer is None and self._isClosed:
+            answer = box.messages.nothing()
         earlier = self._rest(box)
         current: Deferred[bytes]
         if answer is None:
@@ -172,8 +176,14 @@ class Mailbox:
         if box is not None:
             self._letGo(box)
 
-    def releaseAll(self) -> None:
-        """Answer each poll that stands with nothing, so that no gate need wait for it (B5)."""
+    def close(self) -> None:
+        """
+        Have no poll stand any more, now or later, so that no gate need wait for it (B5).
+
+        One that finds nothing is answered with nothing. Where the clock is a reactor, this is
+        done when that is to stop.
+        """
+        self._isClosed = True
         for box in [*self._boxes.values()]:
             self._letGo(box)
 
@@ -185,11 +195,6 @@ class Mailbox:
         self._idle.pop(box, None)
         self._total -= box.messages.size
         self._letGo(box)
-
-    def _stopsWith(self, clock: IReactorTime) -> None:
-        """Have nothing wait for messages when the process is to stop."""
-        if IReactorCore.providedBy(clock):
-            IReactorCore(clock).addSystemEventTrigger("before", "shutdown", self.releaseAll)
 
     def _box(self, user: Hashable) -> _Box:
         box = self._boxes.get(user)

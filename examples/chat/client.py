@@ -1,0 +1,186 @@
+"""
+Talk in the chat, in a terminal::
+
+    python -m examples.chat.client alice
+
+C{/help} tells what else can be typed. The password is asked for; or it is the first line of the
+file of C{--password-file}, or the environment's C{MSGSERVER_PASSWORD}.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from argparse import ArgumentDefaultsHelpFormatter, ArgumentParser, Namespace
+from collections.abc import Mapping
+from getpass import getpass
+from pathlib import Path
+from random import random
+
+from twisted.internet.defer import Deferred, TimeoutError, fail
+from twisted.internet.endpoints import clientFromString
+from twisted.internet.error import ConnectError, ConnectionClosed
+from twisted.internet.interfaces import (
+    IProtocol,
+    IProtocolFactory,
+    IReactorTime,
+    IStreamClientEndpoint,
+)
+from twisted.internet.stdio import StandardIO
+from twisted.internet.task import react
+from zope.interface import implementer
+
+from examples.chat.screen import Screen, isColoured
+from examples.chat.talker import Talker
+from examples.chat.terminal import Terminal
+from examples.chat.words import Here, writeRequest
+from msgserver import Account
+from msgserver.client import MsgClient, login
+from msgserver.clientlogin import LoggedIn
+from msgserver.errors import MsgServerError, Refused
+from msgserver.wire.naming import encode64
+
+PASSWORD_VARIABLE = "MSGSERVER_PASSWORD"
+"""The environment variable that may have the password."""
+
+QUIT_TIMEOUT = 5.0
+"""Seconds that quitting waits for answers."""
+
+KEEP_ALIVE = 5.0
+"""Seconds of silence after which the server is asked whether it is there; twice, and it is not."""
+
+LONGEST_DELAY = 2.0
+"""Seconds until the next attempt to connect, at most: somebody is sitting there."""
+
+PARSER = ArgumentParser(
+    prog="python -m examples.chat.client",
+    description="Talk in the chat.",
+    formatter_class=ArgumentDefaultsHelpFormatter,
+)
+PARSER.add_argument("user", help="who is talking")
+PARSER.add_argument("--login", default="tcp:127.0.0.1:8001", help="endpoint of the login server")
+PARSER.add_argument("--gate", default="tcp:127.0.0.1:8888", help="endpoint of the gate")
+PARSER.add_argument("--server", default="chat", help="name of the gate")
+PARSER.add_argument("--password-file", help="file whose first line is the password")
+
+
+def main(arguments: list[str]) -> None:
+    """Ask for the password, and talk."""
+    options = PARSER.parse_args(arguments)
+    try:
+        password = findPassword(options.user, options.password_file, os.environ)
+    except OSError as error:
+        raise SystemExit(f"--password-file: {error}") from None
+    except EOFError:
+        raise SystemExit("no password was given") from None
+    if not password:
+        raise SystemExit("the password is empty")
+    react(talk, (options, password))
+
+
+def findPassword(user: str, file: str | None, environment: Mapping[str, str]) -> str:
+    """
+    Find the password: never on the command line, where others can see it.
+
+    @raise OSError: the file cannot be read.
+    @raise SystemExit: there is nobody to ask, and it is nowhere else.
+    """
+    if file is not None:
+        return Path(file).read_text(encoding="utf-8", errors="surrogateescape").partition("\n")[0]
+    if PASSWORD_VARIABLE in environment:
+        return environment[PASSWORD_VARIABLE]
+    if not sys.stdin.isatty():
+        raise SystemExit(
+            "there is no terminal to ask for the password: --password-file FILE or"
+            f" {PASSWORD_VARIABLE} can have it"
+        )
+    return getpass(f"Password of {user}: ")
+
+
+@implementer(IStreamClientEndpoint)
+class Plug:
+    """
+    An endpoint whose plug can be pulled.
+
+    @ivar isIn: whether it is in.
+    """
+
+    def __init__(self, endpoint: IStreamClientEndpoint) -> None:
+        self.isIn = True
+        self._endpoint = endpoint
+
+    def connect(self, factory: IProtocolFactory) -> Deferred[IProtocol]:
+        """See L{IStreamClientEndpoint.connect}."""
+        if not self.isIn:
+            return fail(ConnectError(string="the plug is pulled"))
+        return self._endpoint.connect(factory)
+
+
+async def talk(reactor: IReactorTime, options: Namespace, password: str) -> None:
+    """Connect, and do what is typed until there is no more."""
+    uid, server = options.user.encode(), options.server.encode()
+    secret = password.encode(errors="surrogateescape")
+    token = b"%b@%b:%b" % (encode64(uid), encode64(server), encode64(secret))
+    try:
+        loginServer = Plug(clientFromString(reactor, options.login))
+        gate = Plug(clientFromString(reactor, options.gate))
+    except ValueError as error:
+        PARSER.error(str(error))
+
+    def takeLogin() -> Deferred[LoggedIn]:
+        return login(loginServer, Account(server, uid), token, clock=reactor)
+
+    client = MsgClient(
+        reactor,
+        takeLogin,
+        gate,
+        retryPolicy=lambda failures: min(0.2 * failures, LONGEST_DELAY) + random() / 5,
+        keepAlive=KEEP_ALIVE,
+        ping=writeRequest(Here()),
+    )
+    try:
+        await client.whenConnected(failAfterFailures=1)
+        await _converse(reactor, client, options.user, [loginServer, gate])
+    except Refused as refusal:
+        raise SystemExit(f"{options.user} was refused: {refusal}") from None
+    except (MsgServerError, ConnectError, ConnectionClosed, OSError) as error:
+        raise SystemExit(f"no connection: {error}") from None
+    finally:
+        await client.close()
+
+
+async def _converse(reactor: IReactorTime, client: MsgClient, user: str, plugs: list[Plug]) -> None:
+    def setPlugged(isIn: bool) -> None:
+        for plug in plugs:
+            plug.isIn = isIn
+        if not isIn:
+            client.dropConnection()
+        terminal.note("the plug is in" if isIn else "the plug is pulled")
+
+    screen = Screen(isColoured(sys.stdout.isatty(), os.environ))
+    terminal = Terminal(
+        screen,
+        {
+            "/cut": client.dropConnection,
+            "/offline": lambda: setPlugged(False),
+            "/online": lambda: setPlugged(True),
+        },
+    )
+    client.on("away", lambda: terminal.note("no connection; what is said now waits"))
+    client.on("back", lambda: terminal.note("connected again"))
+    client.on("connected", lambda: terminal.note("connected, under a new login"))
+    client.on("ended", terminal.end)
+    talker = Talker(client, lambda event: terminal.show(screen.happened(event)), terminal.complain)
+    terminal.begin(talker)
+    StandardIO(terminal)
+    terminal.note(f"connected as {user}; /help tells what can be typed")
+    await terminal.ended
+    try:
+        await talker.whenQuiet().addTimeout(QUIT_TIMEOUT, reactor)
+    except TimeoutError:
+        terminal.complain("quitting, with something unanswered")
+    await terminal.close()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
