@@ -1,0 +1,122 @@
+"""
+C{msgserver-bench}: the command.
+
+What it needs beside the server's own libraries is imported when it is known that it is there.
+"""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import Sequence
+from importlib.util import find_spec
+from time import monotonic
+from typing import Any, NoReturn
+
+from attrs import evolve
+from twisted.internet.defer import Deferred
+from twisted.internet.task import react
+
+from msgserver.loadtest.conditions import versionOf
+from msgserver.loadtest.credentials import passwordTokens, takePassword, tokensFromFile
+from msgserver.loadtest.options import Options, parse
+from msgserver.loadtest.plan import withTarget
+from msgserver.loadtest.statuses import NAME, Complaint, Status
+
+_NEEDED = {"hdrh": "hdrhistogram", "rich": "rich"}
+_NEEDED_FOR_HTML = {"matplotlib": "matplotlib"}
+
+
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """
+    Carry out what a command line says.
+
+    @param arguments: by default, those of the process.
+    @raise SystemExit: always.
+    """
+    version = f"msgserver {versionOf('msgserver')}, Twisted {versionOf('twisted')}"
+    try:
+        options = parse(sys.argv[1:] if arguments is None else arguments, version)
+        checkInstalled(options)
+        tokens = () if options.isDemo else tokensOf(options)
+        options = evolve(options, plan=withTarget(options.plan, tokens=tokens))
+        checkWritable(options)
+        react(_perform, (options,))
+    except Complaint as complaint:
+        _complain(complaint)
+    except KeyboardInterrupt:
+        raise SystemExit(Status.INTERRUPTED) from None
+
+
+def checkInstalled(options: Options) -> None:
+    """
+    See that all is there that it takes.
+
+    @raise Complaint: it is not.
+    """
+    needed = {**_NEEDED, **(_NEEDED_FOR_HTML if options.html else {})}
+    missing = [name for module, name in needed.items() if find_spec(module) is None]
+    if missing:
+        raise Complaint(
+            Status.MISTAKEN,
+            f"{' and '.join(missing)} must be installed: pip install 'msgserver[bench]'",
+        )
+
+
+def checkWritable(options: Options) -> None:
+    """
+    See that the files can be written, before there is anything to lose.
+
+    @raise Complaint: one cannot.
+    """
+    for path in filter(None, (options.json, options.html)):
+        try:
+            with open(path, "a"):
+                pass
+        except OSError as error:
+            text = f"{path} cannot be written: {error.strerror}"
+            raise Complaint(Status.MISTAKEN, text) from None
+
+
+def tokensOf(options: Options) -> tuple[str, ...]:
+    """
+    Give the tokens of all users.
+
+    @raise Complaint: there are none.
+    """
+    plan = options.plan
+    if options.tokenFile is not None:
+        return tokensFromFile(options.tokenFile, plan.users)
+    return passwordTokens(plan, takePassword(options.passwordFile))
+
+
+def _complain(complaint: Complaint) -> NoReturn:
+    print(f"{NAME}: {complaint}", file=sys.stderr)
+    raise SystemExit(complaint.status)
+
+
+def _perform(reactor: Any, options: Options) -> Deferred[NoReturn]:
+    # It needs what was not known to be installed until now.
+    from msgserver.loadtest.running import Run
+
+    run = Run(options, reactor, sys.stderr, monotonic)
+    # The reactor's own handler would end it without a report.
+    signal.signal(signal.SIGINT, lambda *_: reactor.callFromThread(run.stop))
+    return Deferred.fromCoroutine(_finish(run, options))
+
+
+async def _finish(run: Any, options: Options) -> NoReturn:
+    from msgserver.loadtest.report import write
+    from msgserver.loadtest.running import writeFiles
+
+    try:
+        figures = await run.run()
+        write(figures, sys.stdout)
+        writeFiles(figures, options)
+    except Complaint as complaint:
+        _complain(complaint)
+    raise SystemExit(figures.status)
+
+
+if __name__ == "__main__":
+    main()

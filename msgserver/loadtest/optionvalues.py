@@ -1,0 +1,119 @@
+"""
+What the options of a command line may be: each of these reads one, and complains in a few words.
+"""
+
+from __future__ import annotations
+
+from argparse import ArgumentTypeError
+from collections.abc import Callable
+from math import isfinite
+from typing import Any
+
+from msgserver.clientlogin import parseAddress
+from msgserver.errors import ProtocolError
+from msgserver.identity import parseIdentity
+from msgserver.loadtest.dialogue import KINDS, parseExpectation
+
+
+def textOf(path: str) -> str:
+    """Read a file of text, such as PEM."""
+    try:
+        with open(path, encoding="ascii") as file:
+            return file.read()
+    except OSError as error:
+        raise ArgumentTypeError(f"{path} cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise ArgumentTypeError(f"{path} is no PEM file") from None
+
+
+def address(text: str) -> str:
+    """Read where a server is."""
+    if text.startswith("unix:") and text != "unix:":
+        return text
+    try:
+        parseAddress(text)
+    except ProtocolError:
+        raise ArgumentTypeError("host:port, [IPv6 address]:port or unix:/path is wanted") from None
+    return text
+
+
+def identity(text: str) -> str:
+    """Read the public part of an identity key."""
+    try:
+        parseIdentity(text)
+    except ValueError as error:
+        raise ArgumentTypeError(str(error)) from None
+    return text
+
+
+def name(text: str) -> str:
+    """Read a name."""
+    if not text:
+        raise ArgumentTypeError("a name is wanted")
+    return text
+
+
+def expectation(text: str) -> str:
+    """Read what an answer must be."""
+    try:
+        parseExpectation(text)
+    except ValueError:
+        raise ArgumentTypeError(f"{KINDS} is wanted") from None
+    return text
+
+
+def _number(text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = -1.0
+    return number if isfinite(number) else -1.0
+
+
+def secondsOf(text: str) -> float:
+    """Read a time, 0 or more."""
+    number = _number(text)
+    if number < 0 or "-" in text:
+        raise ArgumentTypeError("a number of seconds is wanted")
+    return number
+
+
+def positive(text: str) -> float:
+    """Read a number above 0."""
+    number = _number(text)
+    if number <= 0:
+        raise ArgumentTypeError("a number above 0 is wanted")
+    return number
+
+
+def share(text: str) -> float:
+    """Read a share, 0 to 1, or in percent."""
+    number = _number(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
+    if not 0 <= number <= 1:
+        raise ArgumentTypeError("a share is wanted: 5%, or 0.05")
+    return number
+
+
+def whole(least: int, most: int) -> Callable[[str], int]:
+    """Make a reader of whole numbers."""
+
+    def read(text: str) -> int:
+        number = int(text) if text.isascii() and text.isdecimal() else -1
+        if not least <= number <= most:
+            raise ArgumentTypeError(f"a number from {least:,} to {most:,} is wanted")
+        return number
+
+    return read
+
+
+def rangeOf(read: Callable[[str], Any]) -> Callable[[str], tuple[Any, Any]]:
+    """Make a reader of one value, or of two with a dash between them."""
+
+    def readBoth(text: str) -> tuple[Any, Any]:
+        least, dash, most = text.partition("-")
+        pair = read(least), read(most if dash else least)
+        if pair[0] > pair[1]:
+            raise ArgumentTypeError("the least is wanted first, and then the most")
+        return pair
+
+    return readBoth

@@ -1,0 +1,33 @@
+"""
+How C{msgserver-bench} ends: its exit statuses, and what it complains of.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+NAME = "msgserver-bench"
+"""What the command is called."""
+
+
+class Status(IntEnum):
+    """The exit statuses."""
+
+    VERIFIED = 0
+    FAILED = 1
+    MISTAKEN = 2
+    REFUSED = 3
+    UNREACHABLE = 4
+    INTERRUPTED = 130
+
+
+class Complaint(Exception):
+    """
+    Why the command ends here; its text is one line, for whoever typed it.
+
+    @ivar status: the exit status.
+    """
+
+    def __init__(self, status: Status, text: str) -> None:
+        super().__init__(text)
+        self.status = status
