@@ -8,7 +8,9 @@ SEED ?= 0
 SECONDS ?= 60
 INSTALLED = $(VENV)/installed
 INSTALLED_DEV = $(VENV)/installed-dev
-PURE = msgserver/wire/*,msgserver/sessions.py,msgserver/kept.py,msgserver/current.py,msgserver/tally.py,msgserver/directory.py
+PURE = msgserver/wire/*,msgserver/clientcore.py,msgserver/sessions.py,msgserver/kept.py,msgserver/current.py,msgserver/tally.py,msgserver/directory.py
+
+TESTS = $(sort $(shell find tests -name 'test_*.py'))
 
 # What takes long, and is the same under both runners, runs once.
 ONCE = tests/chaos/test_chaos.py tests/simulation/test_simulation.py tests/test_compiled.py \
@@ -16,16 +18,21 @@ ONCE = tests/chaos/test_chaos.py tests/simulation/test_simulation.py tests/test_
     tests/endtoend/test_cluster.py tests/endtoend/test_link.py tests/endtoend/test_processes.py \
     tests/endtoend/test_attacks.py tests/endtoend/test_secrets.py tests/test_overhearing.py \
     tests/mutants/test_runner.py tests/test_docs.py tests/test_docs_operating.py \
-    tests/endtoend/test_examples.py
+    tests/test_docs_site.py tests/test_docs_gates.py tests/test_docs_tls.py tests/test_docs_deploy.py \
+    tests/endtoend/test_examples.py tests/endtoend/test_tutorial.py tests/endtoend/test_game.py \
+    tests/endtoend/test_chat.py tests/endtoend/test_aio.py tests/endtoend/test_workers.py \
+    tests/endtoend/test_commandline.py tests/endtoend/test_commandline_servers.py \
+    tests/endtoend/test_commandline_terminal.py tests/test_docs_command_line.py \
+    tests/endtoend/test_loadtest.py tests/test_docs_load_testing.py tests/test_docs_site.py
 
 # What a shell starts beside it takes no Ctrl-C, nor does what that starts, such as our own commands.
-PYTEST = 'import signal, sys, pytest; \
-    signal.signal(signal.SIGINT, signal.default_int_handler); sys.exit(pytest.main())'
+BESIDE = 'import runpy, signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler); \
+    del sys.argv[0]; runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)'
 
 .DEFAULT_GOAL = help
 .PHONY: help run run-cluster demo test check simulate attacks chaos fuzz machines mutants interpreted \
     test-compiled bench bench-quick bench-plot bench-logins bench-handshakes bench-holding \
-    bench-replays clean
+    bench-replays docs clean
 
 help: ## list what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' Makefile
@@ -47,17 +54,21 @@ run-cluster: $(INSTALLED) ## the same, with a gate of three processes
 demo: $(INSTALLED) ## log in to what "make run" started, and send requests
 	@$(BIN)/python examples/client.py
 
-# All of it, even where a part fails; the tests come last, so that their counts do. The two runners
-# go side by side, since most of the time is spent in waiting for processes.
+# All of it, even where a part fails; the tests come last, so that their counts do. What runs once and
+# the two runners go side by side, since much of the time is spent in waiting for processes.
 test: interpreted $(INSTALLED_DEV) ## run the linter, the type checker and all tests
-	@failed=; said=$$(mktemp); trap 'kill $$pytest; rm -f $$said; exit 130' INT TERM; \
+	@failed=; said=$$(mktemp -d); \
+	trap 'kill $$once $$pytest; rm -rf $$said; exit 130' INT TERM; \
 	$(BIN)/ruff check . || failed="$$failed ruff"; \
 	$(BIN)/mypy || failed="$$failed mypy"; \
-	$(BIN)/python -c $(PYTEST) -q $(ONCE:%=--ignore=%) >$$said 2>&1 & pytest=$$!; \
-	$(BIN)/coverage run -m twisted.trial tests || failed="$$failed trial"; \
+	$(BIN)/python -c $(BESIDE) twisted.trial --temp-directory=$$said/temp $(ONCE) \
+	    >$$said/once 2>&1 & once=$$!; \
+	$(BIN)/python -c $(BESIDE) pytest -q $(ONCE:%=--ignore=%) >$$said/pytest 2>&1 & pytest=$$!; \
+	$(BIN)/coverage run -m twisted.trial $(filter-out $(ONCE),$(TESTS)) || failed="$$failed trial"; \
 	$(BIN)/coverage report; \
 	$(BIN)/coverage report --include='$(PURE)' --fail-under=100 || failed="$$failed coverage"; \
-	wait $$pytest || failed="$$failed pytest"; cat $$said; rm -f $$said; \
+	wait $$pytest || failed="$$failed pytest"; cat $$said/pytest; \
+	wait $$once || failed="$$failed once"; cat $$said/once; rm -rf $$said; \
 	if [ "$$failed" ]; then echo "Failed:$$failed" >&2; exit 1; fi
 
 test-compiled: $(INSTALLED_DEV) ## run all tests on compiled sessions, in a copy of the tree
@@ -109,8 +120,12 @@ bench-replays: $(INSTALLED) ## measure answers sent again
 bench-logins: $(INSTALLED) ## measure logins a second, with and without the control link
 	@$(BIN)/python -m bench.logins
 
+docs: $(INSTALLED_DEV) ## make the documentation's site, in .docs/html
+	@$(BIN)/python -m sphinx -c docs -b html -n -W --keep-going -q -d .docs/doctrees . .docs/html
+	@echo 'The site is .docs/html/index.html.'
+
 clean: interpreted ## remove everything that was made here
-	rm -rf $(VENV) .bench .fuzz build dist msgserver.egg-info _trial_temp* .coverage* htmlcov
+	rm -rf $(VENV) .bench .docs .fuzz build dist msgserver.egg-info _trial_temp* .coverage* htmlcov
 	rm -rf .hypothesis .mypy_cache .pytest_cache .ruff_cache twisted/plugins/dropin.cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 

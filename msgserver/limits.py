@@ -1,10 +1,10 @@
 """
 What strangers may hold, and how often they may try. Both ports use it (B1, H3, L1).
 
-- connections, in all and of strangers, and how long they may stay such: L{ConnectionLimits}
-- L{msgserver.addresslimits}: connections of one address, at once and in the long run
-- L{msgserver.loginfailures}: failed logins of one user, and from one address
-- L{msgserver.requestrate}: requests of one login, which is no stranger
+  - connections, in all and of strangers, and how long they may stay such: L{ConnectionLimits}
+  - L{msgserver.addresslimits}: connections of one address, at once and in the long run
+  - L{msgserver.loginfailures}: failed logins of one user, and from one address
+  - L{msgserver.requestrate}: requests of one login, which is no stranger
 
 All of it costs a connection or a login some microseconds. A request it costs nothing, unless
 its rate is limited. What is over a limit is refused as early as can be, and counted by the

@@ -88,11 +88,11 @@ class ReadSet:
     # What the reactor wants of its descriptors
 
     def fileno(self) -> int:
-        """See L{IFileDescriptor.fileno}."""
+        """See C{IFileDescriptor.fileno}."""
         return self._epoll.fileno()
 
     def logPrefix(self) -> str:
-        """See L{ILoggingContext.logPrefix}."""
+        """See C{ILoggingContext.logPrefix}."""
         return "ReadSet"
 
     def doRead(self) -> None:
@@ -120,7 +120,7 @@ class ReadSet:
                 self._lose(connection, failure)
 
     def connectionLost(self, reason: Failure) -> None:
-        """See L{IFileDescriptor.connectionLost}: the reactor has ended, and all of it with it."""
+        """See C{IFileDescriptor.connectionLost}: the reactor has ended, and all of it with it."""
         for connection in list(self._connections.values()):
             self._lose(connection, reason)
 

@@ -3,11 +3,11 @@ What a login remembers, and what its requests do to it (H1, H4, S1 to S9, B2).
 
 Pure: bytes in, bytes out; no transport, no clock. A login changes at five moments only:
 
-- admitted: L{Logins.admit}
-- index accepted: L{Login.connect}
-- request begun and
-- answered: L{Connection.receive}, where the handler answers at once; L{Running} otherwise
-- ended: L{Logins.end}
+  - admitted: L{Logins.admit}
+  - index accepted: L{Login.connect}
+  - request begun and
+  - answered: L{Connection.receive}, where the handler answers at once; L{Running} otherwise
+  - ended: L{Logins.end}
 
 The hot path is L{Connection.receive}: one call for each piece that the transport delivers.
 """

@@ -19,15 +19,31 @@ from twisted.trial.unittest import SynchronousTestCase
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = (
     "README.md",
+    "docs/tutorial.md",
     "docs/protocol.md",
     "docs/running.md",
     "docs/operating.md",
     "docs/monitoring.md",
     "docs/security.md",
     "docs/handlers.md",
+    "docs/agents.md",
+    "docs/push.md",
+    "docs/load-testing.md",
+    "docs/testing.md",
+    "docs/migrating.md",
     "docs/clients.md",
+    "docs/asyncio.md",
+    "docs/command-line.md",
     "docs/guarantees.md",
     "docs/benchmarks.md",
+    "docs/deploy.md",
+    "docs/tls.md",
+    "docs/gates.md",
+    "docs/design.md",
+    "docs/index.md",
+    "docs/reference/config.md",
+    "docs/reference/metrics.md",
+    "docs/reference/interfaces.md",
 )
 
 _FENCE = "```"

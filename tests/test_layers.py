@@ -46,7 +46,7 @@ ALLOWED = {
     "clientlogin": f"errors {WIRE}",
     # Beside it.
     "compiled": "sessions",
-    "identity": "wire.naming",
+    "identity": f"errors {WIRE}",
     "interfaces": "errors wire.naming",
     "cluster": "errors",
     # Helpers of protocols and services.
@@ -89,11 +89,19 @@ ALLOWED = {
     "handlers.base": "interfaces",
     "handlers.logins": "errors interfaces passwords turns wire.naming",
     "handlers.mailbox": f"errors interfaces {WIRE} wire.messages deadlines",
-    "handlers.agents": f"{BELOW_PROTOCOLS} current handlers.base handlers.workers handlers.pool",
-    "handlers.pool": f"errors interfaces {HELPERS}",
-    "handlers.workers": f"{BELOW_PROTOCOLS} current loading handlers.workerprotocol",
-    "handlers.workerprotocol": f"errors interfaces {WIRE}",
-    "handlers.worker": f"errors interfaces {WIRE} loading later handlers.workerprotocol",
+    "handlers.seats": "errors interfaces",
+    "handlers.pool": "interfaces loading",
+    "handlers.workerprotocol": "errors wire.framing",
+    "handlers.workerpipes": "relaying handlers.workerprotocol",
+    "handlers.workergate": "errors interfaces wire.naming",
+    "handlers.remoteagents": "current errors interfaces handlers.workerprotocol",
+    "handlers.workers": "errors interfaces later handlers.remoteagents handlers.workerprotocol"
+    " handlers.workerpipes",
+    "handlers.worker": "current interfaces jsonlog later wire.naming handlers.pool handlers.saving"
+    " handlers.seats handlers.workergate handlers.workerprotocol",
+    "handlers.saving": "later handlers.seats handlers.workerprotocol",
+    "handlers.agents": "errors interfaces later wire.naming handlers.pool handlers.saving"
+    " handlers.seats handlers.workers",
     "handlers": "handlers.base handlers.logins handlers.mailbox handlers.agents",
     "clientcore": f"errors {WIRE} wire.messages clientlogin",
     "keepalive": "",
@@ -102,17 +110,88 @@ ALLOWED = {
     " keepalive reconnecting commandline",
     "testing.doubles": "cluster",
     "testing.cuts": "wire.framing",
-    "testing.wires": "testing.cuts testing.doubles",
+    "testing.wires": "testing.doubles",
+    "testing.network": "testing.cuts testing.wires",
+    "testing.passing": "",
+    "testing.parts": "interfaces",
     "testing.settings": "loginprotocol msgprotocol msgservice sections sessions",
     "testing.server": f"{BELOW_PROTOCOLS} clientlogin client loginprotocol loginservice msgprotocol"
-    " msgservice testing.cuts testing.settings testing.wires",
+    " msgservice testing.cuts testing.network testing.parts testing.passing testing.settings",
     "testing.everycut": "testing.cuts testing.server",
     "testing": "testing.doubles testing.server testing.everycut",
     # Clients without Twisted, and what is made of them.
-    "aio": f"errors {WIRE} wire.messages identity clientlogin clientcore keepalive aioprotocols",
+    "aio": f"errors {WIRE} wire.messages identity clientlogin clientcore keepalive aioprotocols"
+    " aiowaiting",
+    "aiowaiting": "errors",
     "aioprotocols": f"errors {WIRE} clientlogin",
-    "commandline": f"errors {WIRE} wire.messages clientlogin clientcore identity aio",
+    "commandline.statuses": "",
+    "commandline.values": "errors clientlogin identity",
+    "commandline.commands": "wire.framing",
+    "commandline.events": "wire.naming",
+    "commandline.clients": "clientlogin",
+    "commandline.following": "errors commandline.clients commandline.events commandline.statuses",
+    "commandline.conversation": "errors wire.framing commandline.clients commandline.commands"
+    " commandline.events commandline.following commandline.statuses",
+    "commandline.options": "clientlogin commandline.commands commandline.statuses"
+    " commandline.values",
+    "commandline.credentials": "wire.naming commandline.commands commandline.options"
+    " commandline.statuses",
+    "commandline.connecting": "errors wire.classic wire.naming clientlogin aio aioprotocols"
+    " commandline.commands commandline.options commandline.statuses",
+    "commandline.output": "commandline.events commandline.statuses",
+    "commandline.display": "commandline.events commandline.output commandline.statuses",
+    "commandline.sources": "commandline.commands commandline.options commandline.output"
+    " commandline.statuses",
+    "commandline.talking": "errors commandline.clients commandline.commands commandline.connecting"
+    " commandline.conversation commandline.display commandline.events commandline.sources"
+    " commandline.statuses",
+    "commandline.running": "commandline.connecting commandline.credentials commandline.display"
+    " commandline.events commandline.options commandline.output commandline.sources"
+    " commandline.statuses commandline.talking",
+    "commandline": "commandline.running",
+    "commandline.__main__": "commandline",
+    # The load tester.
     "loadtest": "",
+    "loadtest.latencies": "",
+    "loadtest.client": "client clientlogin",
+    "loadtest.plan": "clientlogin",
+    "loadtest.statuses": "",
+    "loadtest.units": "",
+    "loadtest.server": "errors handlers.base interfaces wire.naming",
+    "loadtest.dialogue": "",
+    "loadtest.effort": "loadtest.latencies",
+    "loadtest.reaching": "client clientlogin interfaces wire.classic loadtest.plan",
+    "loadtest.credentials": "wire.naming loadtest.plan loadtest.statuses",
+    "loadtest.files": "loadtest.plan loadtest.statuses",
+    "loadtest.conditions": "loadtest.plan loadtest.units",
+    "loadtest.demo": "loadtest.server loadtest.statuses",
+    "loadtest.optionvalues": "clientlogin errors identity loadtest.dialogue",
+    "loadtest.results": "loadtest.effort loadtest.latencies",
+    "loadtest.optiongroups": "clientlogin wire.framing loadtest.optionvalues loadtest.plan",
+    "loadtest.figures": "loadtest.conditions loadtest.latencies loadtest.plan loadtest.results"
+    " loadtest.statuses loadtest.units",
+    "loadtest.probe": "client clientlogin errors loadtest.dialogue loadtest.plan loadtest.reaching"
+    " loadtest.results loadtest.statuses",
+    "loadtest.recorder": "loadtest.dialogue loadtest.results",
+    "loadtest.options": "wire.framing loadtest.dialogue loadtest.optiongroups loadtest.plan"
+    " loadtest.statuses",
+    "loadtest.charts": "loadtest.figures loadtest.latencies loadtest.results",
+    "loadtest.live": "loadtest.figures loadtest.plan loadtest.results loadtest.units",
+    "loadtest.report": "loadtest.figures loadtest.latencies loadtest.statuses loadtest.units",
+    "loadtest.user": "clientlogin errors loadtest.client loadtest.dialogue loadtest.plan"
+    " loadtest.recorder loadtest.results",
+    "loadtest.page": "loadtest.charts loadtest.conditions loadtest.figures loadtest.report"
+    " loadtest.statuses loadtest.units",
+    "loadtest.crew": "loadtest.effort loadtest.plan loadtest.recorder loadtest.user",
+    "loadtest.worker": "clientcore loadtest.crew loadtest.dialogue loadtest.effort loadtest.files"
+    " loadtest.plan loadtest.reaching loadtest.recorder loadtest.results loadtest.user",
+    "loadtest.workers": "loadtest.plan loadtest.results loadtest.statuses loadtest.worker",
+    "loadtest.running": "loadtest.credentials loadtest.demo loadtest.figures loadtest.files"
+    " loadtest.live loadtest.options loadtest.page loadtest.plan loadtest.probe loadtest.reaching"
+    " loadtest.statuses loadtest.workers",
+    "loadtest.command": "loadtest.conditions loadtest.credentials loadtest.options loadtest.plan"
+    " loadtest.report loadtest.running loadtest.statuses",
+    "loadtest.__main__": "loadtest.command",
     # For whoever watches a process.
     "watched": "limits loginprotocol msgprotocol msgservice operations remote.door remote.servers",
     "metrics": "compiled gatecounts histograms msgservice operations watched",
@@ -138,7 +217,8 @@ ALLOWED = {
     "listening": f"errors interfaces {HELPERS} {CONFIG}",
     # The processes of a gate that has several.
     "jsonlog": "",
-    "processes": "jsonlog",
+    "relaying": "jsonlog",
+    "processes": "relaying",
     # What users see; of ours, only the tops need it (for the version).
     PACKAGE: "errors interfaces current sessions passwords handlers client wire.naming",
     # The operator's command.

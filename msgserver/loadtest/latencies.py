@@ -17,7 +17,7 @@ class Latencies:
     """
     Durations, in seconds. What takes longer than an hour counts as an hour.
 
-    @param histogram: what L{encode} has written of one.
+    @param encoded: what L{encode} has written of one.
     """
 
     def __init__(self, encoded: str | None = None) -> None:

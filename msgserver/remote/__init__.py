@@ -13,10 +13,10 @@ each has something of the other's to call::
       gates, users, kick, setDraining ─────▶  OperatorDesk    IOperations
       ping() ◀─────────────────────────────▶  ping()
 
-- L{msgserver.remote.link}: a connection: calls with a deadline, errors that cross as
-  themselves, pings
-- L{msgserver.remote.door}: who may call
-- L{msgserver.remote.gates}: the login server's end
-- L{msgserver.remote.servers}: the gate's end
-- L{msgserver.remote.operations}: the operator's end
+  - L{msgserver.remote.link}: a connection: calls with a deadline, errors that cross as
+    themselves, pings
+  - L{msgserver.remote.door}: who may call
+  - L{msgserver.remote.gates}: the login server's end
+  - L{msgserver.remote.servers}: the gate's end
+  - L{msgserver.remote.operations}: the operator's end
 """

@@ -93,19 +93,19 @@ class MemoryTransport(StringTransport):
         self.writeClosed = True
 
     def getTcpNoDelay(self) -> bool:
-        """See L{ITCPTransport.getTcpNoDelay}."""
+        """See C{ITCPTransport.getTcpNoDelay}."""
         return self._options["nodelay"]
 
     def setTcpNoDelay(self, enabled: bool) -> None:
-        """See L{ITCPTransport.setTcpNoDelay}."""
+        """See C{ITCPTransport.setTcpNoDelay}."""
         self._options["nodelay"] = enabled
 
     def getTcpKeepAlive(self) -> bool:
-        """See L{ITCPTransport.getTcpKeepAlive}."""
+        """See C{ITCPTransport.getTcpKeepAlive}."""
         return self._options["keepalive"]
 
     def setTcpKeepAlive(self, enabled: bool) -> None:
-        """See L{ITCPTransport.setTcpKeepAlive}."""
+        """See C{ITCPTransport.setTcpKeepAlive}."""
         self._options["keepalive"] = enabled
 
 

@@ -130,7 +130,7 @@ class MemoryServer(Passing):
         fails, it tries again each second: see L{RETRY}.
 
         @param token: what the login handler expects of C{uid}; by default the uid.
-        @param options: what L{MsgClient} takes beside these.
+        @param options: what L{msgserver.client.MsgClient} takes beside these.
         @return: connected, unless the handler takes its time, or says no.
         """
         line = self.network.newLine()
