@@ -23,7 +23,7 @@ from msgserver.clientlogin import LoggedIn
 from msgserver.errors import MsgServerError, Refused
 from msgserver.identity import parseIdentity
 from msgserver.interfaces import Account
-from msgserver.wire.naming import encode64
+from msgserver.passwords import passwordToken
 
 SLOW = b"slow:1000:late"
 """Has the server of C{make run} answer C{late}, after 1000 milliseconds."""
@@ -48,7 +48,7 @@ async def main(reactor: IReactorTime, *arguments: str) -> None:
     uid, server, password = (
         text.encode() for text in (options.user, options.server, options.password)
     )
-    token = b"%b@%b:%b" % (encode64(uid), encode64(server), encode64(password))
+    token = passwordToken(uid, server, password)
     try:
         loginServer = clientFromString(reactor, options.login)
         gate = clientFromString(reactor, options.gate)

@@ -28,7 +28,8 @@ From the wire up, each part knowing only those before it:
   - L{msgserver.identity}: the key by which clients know the server
   - L{msgserver.reconnecting}, L{msgserver.keepalive}, L{msgserver.client}: the Twisted client
   - L{msgserver.aio}: the client for asyncio
-  - L{msgserver.commandline}: C{msgserver-client}; L{msgserver.loadtest}: C{msgserver-bench}
+  - L{msgserver.commandline}: C{msgserver-client}; L{msgserver.loadtest}: C{msgserver-bench};
+    L{msgserver.commandparts}: what both have
   - L{msgserver.testing}: a server and its clients in memory, for tests
   - L{msgserver.config} and its neighbours: the config file
   - L{msgserver.tap}: C{twistd msgserver}, where everything is put together;

@@ -37,7 +37,8 @@ from msgserver.clientcore import (
     Pulse,
     retryDelay,
 )
-from msgserver.clientlogin import MAX_UNANSWERED, LoggedIn, parseAddress
+from msgserver.clientlogin import MAX_UNANSWERED, LoggedIn, contentOf, parseAddress
+from msgserver.errors import MsgServerError
 from msgserver.identity import clientSuite
 from msgserver.keepalive import keepAlive as keepAliveByKernel
 from msgserver.wire.login import LoginClient, RandomBytes, Suite
@@ -136,8 +137,10 @@ class MsgClient(ClientCore[asyncio.Future[bytes], GateConversation]):
         end; see L{msgserver.keepalive}. 0 for never.
     @param ping: a request that the application answers at once, asked when nothing has been
         received for C{keepAlive} seconds; where nothing comes for as long again, the connection
-        is cut. None for no such request.
-    @raise ValueError: C{gate} is no address, or one that cannot be encrypted.
+        is cut. None for no such request. While C{maxUnanswered} requests are unanswered it is not
+        asked.
+    @raise ValueError: C{gate} is no address, or one that cannot be encrypted; a limit is out of its
+        range; or C{ping} is too long.
     @raise RuntimeError: no event loop is running.
     """
 
@@ -161,14 +164,14 @@ class MsgClient(ClientCore[asyncio.Future[bytes], GateConversation]):
             maxUnanswered,
             maxWaiting,
             loginAfter,
+            keepAlive,
+            ping,
         )
         self._loop = asyncio.get_running_loop()
         self._gate = None if gate is None else parsePlace(gate, isEncrypted=ssl is not None)
         self._ssl = ssl
         self._retryPolicy = retryPolicy
         self._requestTimeout = requestTimeout
-        self._keepAlive = keepAlive
-        self._ping = ping
         self._waitingRoom = WaitingRoom()
         self._task = self._loop.create_task(self._run(), name="msgserver.aio.MsgClient")
         self._task.add_done_callback(self._stopped)
@@ -197,15 +200,16 @@ class MsgClient(ClientCore[asyncio.Future[bytes], GateConversation]):
             ended the client where it had not been sent, such as
             L{msgserver.errors.ClientClosed} after L{close}. Cancelling it does not take back
             what has been sent.
+        @raise TypeError: the content is no bytes.
         @raise ValueError: the content is too long.
         """
+        content = contentOf(content)
         try:
             answer = self._begin(content)
-        except ValueError:
-            raise
         except Exception as error:
             failed: asyncio.Future[bytes] = self._loop.create_future()
-            failed.set_exception(error)
+            # Its traceback leads to this frame, and from there back to the future.
+            failed.set_exception(error.with_traceback(None))
             return failed
         if timeout is None:
             timeout = self._requestTimeout
@@ -246,21 +250,24 @@ class MsgClient(ClientCore[asyncio.Future[bytes], GateConversation]):
         self._task.add_done_callback(tell)
         return closed
 
-    def _begin(self, content: bytes) -> Answer:
+    def _begin(self, content: bytes, isPoll: bool = False) -> Answer:
         answer = Answer(loop=self._loop)
-        request = self._ask(content, answer)
+        request = self._ask(content, answer, isPoll)
         answer.letGo = lambda: self._login.cancel(request)
         return answer
 
     def _poll(self, content: bytes) -> asyncio.Future[bytes]:
-        return self._begin(content)
+        return self._begin(content, isPoll=True)
 
     def _fail(self, waiter: asyncio.Future[bytes], error: Exception) -> None:
         if not waiter.done():
             waiter.set_exception(error)
 
     def _note(self, isWarning: bool, text: str, error: Exception) -> None:
-        _log.log(logging.WARNING if isWarning else logging.INFO, "%s: %r", text, error)
+        # What is neither the network's fault nor the server's is a mistake in the program, such as
+        # an address that is none: it will not mend.
+        isMistake = not isinstance(error, (OSError, MsgServerError))
+        _log.log(logging.WARNING if isWarning or isMistake else logging.INFO, "%s: %r", text, error)
 
     def _noteBug(self, text: str, error: Exception) -> None:
         _log.error("%s", text, exc_info=error)

@@ -103,6 +103,10 @@ class WaitingRoom:
     def __init__(self) -> None:
         self._waiting: list[_Waiting] = []
 
+    def __len__(self) -> int:
+        """Tell how many are here."""
+        return len(self._waiting)
+
     def add(self, connected: asyncio.Future[None], failAfterFailures: int | None) -> None:
         """
         Have one more wait.
@@ -118,10 +122,11 @@ class WaitingRoom:
         waiting, self._waiting = self._waiting, []
         for each in waiting:
             each.attempts -= 1
-            if each.attempts > 0:
-                self._waiting.append(each)
-            else:
+            if each.attempts <= 0:
                 each.tell(error)
+            elif not each.connected.done():
+                # Whoever has given up waiting is not kept: others like that may come, for ever.
+                self._waiting.append(each)
 
     def tell(self, error: Exception | None = None) -> None:
         """Tell them all that there is a connection, or that there will be none."""

@@ -22,10 +22,10 @@ from __future__ import annotations
 import os
 from collections.abc import Awaitable, Callable
 from functools import partial
+from random import random
 from socket import socket
 from typing import NoReturn
 
-from twisted.application.internet import backoffPolicy
 from twisted.internet.defer import CancelledError, Deferred, fail
 from twisted.internet.endpoints import HostnameEndpoint, connectProtocol
 from twisted.internet.error import TimeoutError
@@ -39,16 +39,15 @@ from twisted.logger import Logger, LogLevel
 from twisted.python.failure import Failure
 
 from msgserver.clientcore import (
-    FIRST_DELAY,
     HANDSHAKE_TIMEOUT,
     KEEP_ALIVE,
     LOGIN_TIMEOUT,
-    LONGEST_DELAY,
     MAX_WAITING,
     ClientCore,
     Pulse,
+    retryDelay,
 )
-from msgserver.clientlogin import MAX_UNANSWERED, LoggedIn, parseAddress
+from msgserver.clientlogin import MAX_UNANSWERED, LoggedIn, contentOf, parseAddress
 from msgserver.clientprotocols import GateClientProtocol, LoginClientProtocol
 from msgserver.errors import RequestTimedOut
 from msgserver.identity import clientSuite
@@ -58,11 +57,14 @@ from msgserver.reconnecting import Connected, reconnecting
 from msgserver.wire.login import LoginClient, RandomBytes, Suite
 from msgserver.wire.naming import User
 
-RETRY_POLICY = backoffPolicy(FIRST_DELAY / 2, LONGEST_DELAY, factor=2.0)
+RETRY_POLICY: Callable[[int], float] = partial(retryDelay, random=random)
 """
 Seconds to wait when so many attempts in a row have failed: 0.2, 0.4 and so on to 30, and up
 to one more at random, so that not all the clients of a gate that restarts come at once.
 """
+
+CLOSE_TIMEOUT = 5.0
+"""Seconds that a connection may take to be closed in good order; then it is cut."""
 
 
 def login(
@@ -94,7 +96,8 @@ def login(
         L{msgserver.errors.ProtocolError} where it is no login server, does not take the suite,
         or is not the server that it should be; with L{twisted.internet.error.TimeoutError}; or
         as the connection does. Cancelling it closes the connection.
-    @raise ValueError: C{serverIdentity} is none, or a suite is given as well.
+    @raise ValueError: C{serverIdentity} is none, or a suite is given as well; or the token is over
+        6,000 bytes.
     """
     chosen = clientSuite(suite, serverIdentity)
     if clock is None:
@@ -155,7 +158,8 @@ class MsgClient(ClientCore[Deferred[bytes], GateClientProtocol]):
     @param ping: a request that the application answers at once, asked when nothing has been
         received for C{keepAlive} seconds; where nothing comes for as long again, the connection
         is cut. It finds what the kernel cannot: behind a proxy, or where a program hangs. None
-        for no such request.
+        for no such request. While C{maxUnanswered} requests are unanswered it is not asked.
+    @raise ValueError: a limit is out of its range, or C{ping} is too long.
     """
 
     _log = Logger()
@@ -175,13 +179,13 @@ class MsgClient(ClientCore[Deferred[bytes], GateClientProtocol]):
         keepAlive: float = KEEP_ALIVE,
         ping: bytes | None = None,
     ) -> None:
-        super().__init__(takeLogin, gate is not None, maxUnanswered, maxWaiting, loginAfter)
+        super().__init__(
+            takeLogin, gate is not None, maxUnanswered, maxWaiting, loginAfter, keepAlive, ping
+        )
         self._reactor = reactor
         self._gate = gate
         self._connectTo = connectTo or partial(HostnameEndpoint, reactor)
         self._requestTimeout = requestTimeout
-        self._keepAlive = keepAlive
-        self._ping = ping
         self._stopped: Deferred[None] | None = None
         self._service = reconnecting(self._connected, retryPolicy, reactor)
         self._service.startService()
@@ -199,13 +203,13 @@ class MsgClient(ClientCore[Deferred[bytes], GateClientProtocol]):
             with what ended the client where it had not been sent, such as
             L{msgserver.errors.ClientClosed} after L{close}. Cancelling it does not take back
             what has been sent.
+        @raise TypeError: the content is no bytes.
         @raise ValueError: the content is too long.
         """
+        content = contentOf(content)
         answer: Deferred[bytes] = Deferred(lambda _: self._login.cancel(request))
         try:
             request = self._ask(content, answer)
-        except ValueError:
-            raise
         except Exception as error:
             # Of what ended the client there is one object, which would hold on to this frame.
             return fail(error.with_traceback(None))
@@ -242,7 +246,7 @@ class MsgClient(ClientCore[Deferred[bytes], GateClientProtocol]):
         """
         End the client. Unanswered requests fail, and no connection and no timer is left.
 
-        @return: fires when the connection is closed.
+        @return: fires when the connection is closed, or was cut: after L{CLOSE_TIMEOUT}.
         """
         self._close()
         closed: Deferred[None] = Deferred()
@@ -259,11 +263,19 @@ class MsgClient(ClientCore[Deferred[bytes], GateClientProtocol]):
         # In a turn of its own: what ends the client may be an attempt, or its user in a
         # callback of ClientService's, and there ClientService cannot be stopped.
         turn: Deferred[None] = deferLater(self._reactor, 0)
-        self._stopped = turn.addCallback(lambda _: self._service.stopService())
+        self._stopped = turn.addCallback(lambda _: self._stopService())
+
+    def _stopService(self) -> Deferred[None]:
+        connection = self._connection
+        if connection is not None:
+            # With TLS, or with something left to write, the other end has a say in it.
+            cut = self._reactor.callLater(CLOSE_TIMEOUT, connection.abort)
+            connection.whenLost(lambda: cut.cancel() if cut.active() else None)
+        return self._service.stopService()
 
     def _poll(self, content: bytes) -> Deferred[bytes]:
         answer: Deferred[bytes] = Deferred(lambda _: self._login.cancel(request))
-        request = self._ask(content, answer)
+        request = self._ask(content, answer, isPoll=True)
         return answer
 
     def _fail(self, waiter: Deferred[bytes], error: Exception) -> None:
@@ -287,7 +299,12 @@ class MsgClient(ClientCore[Deferred[bytes], GateClientProtocol]):
         await connectProtocol(self._endpoint(), connection)
         await connection.accepted.addTimeout(HANDSHAKE_TIMEOUT, self._reactor, _timedOut)
         if self._keepAlive:
-            self._keep(connection)
+            try:
+                self._keep(connection)
+            except Exception:
+                # An attempt that fails leaves no connection.
+                connection.abort()
+                raise
         return connection
 
     def _keep(self, connection: GateClientProtocol) -> None:

@@ -11,11 +11,19 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Iterable
-from typing import Generic, Literal, Protocol, TypeAlias, TypeVar, overload
+from math import inf
+from typing import Generic, Literal, Protocol, TypeAlias, TypeVar, get_args, overload
 
 from attrs import define
 
-from msgserver.clientlogin import MAX_UNANSWERED, ClientLogin, LoggedIn, Request, WaiterT
+from msgserver.clientlogin import (
+    MAX_UNANSWERED,
+    ClientLogin,
+    LoggedIn,
+    Request,
+    WaiterT,
+    contentOf,
+)
 from msgserver.errors import (
     BadRequest,
     ClientClosed,
@@ -88,6 +96,9 @@ class ClientCore(ABC, Generic[WaiterT, ConnectionT]):
     @param maxWaiting: how many more wait; one more is refused with L{TooManyWaiting}.
     @param loginAfter: how many attempts in a row must not have reached the gate before a new
         login is taken, where logins give addresses. 1 or more.
+    @param keepAlive: the seconds without a sign of life until one is asked for; 0 for never.
+    @param ping: the request that asks the server's program for it, if any does.
+    @raise ValueError: a limit is out of its range, or C{ping} is too long.
     """
 
     def __init__(
@@ -97,7 +108,18 @@ class ClientCore(ABC, Generic[WaiterT, ConnectionT]):
         maxUnanswered: int = MAX_UNANSWERED,
         maxWaiting: int = MAX_WAITING,
         loginAfter: int = 3,
+        keepAlive: float = KEEP_ALIVE,
+        ping: bytes | None = None,
     ) -> None:
+        _check("maxUnanswered", maxUnanswered, 1)
+        _check("maxWaiting", maxWaiting, 1)
+        _check("loginAfter", loginAfter, 1)
+        _check("keepAlive", keepAlive, 0)
+        try:
+            self._ping = None if ping is None else contentOf(ping)
+        except ValueError as error:
+            raise ValueError(f"ping: {error}") from None
+        self._keepAlive = keepAlive
         self._takeLogin = takeLogin
         self._hasGate = hasGate
         self._login: ClientLogin[WaiterT] = ClientLogin(maxUnanswered)
@@ -108,7 +130,8 @@ class ClientCore(ABC, Generic[WaiterT, ConnectionT]):
         self._ended: Exception | None = None
         # Attempts in a row that have not reached the gate of the current login.
         self._outOfReach = 0
-        self._hooks: dict[str, list[Callable[..., object]]] = {}
+        # By what stands for the taking in of each: the same function may be there twice.
+        self._hooks: dict[str, dict[object, Callable[..., object]]] = {}
 
     # What a subclass does.
 
@@ -176,13 +199,17 @@ class ClientCore(ABC, Generic[WaiterT, ConnectionT]):
         @param happening: see L{Happening}.
         @param hook: takes the reason where there is one, and nothing otherwise.
         @return: call it to have the function called no more.
+        @raise ValueError: that never happens.
         """
-        hooks = self._hooks.setdefault(happening, [])
-        hooks.append(hook)
+        known = get_args(Happening)
+        if happening not in known:
+            raise ValueError(f"{happening!r} is none of {', '.join(map(repr, known))}")
+        hooks = self._hooks.setdefault(happening, {})
+        place = object()
+        hooks[place] = hook
 
         def remove() -> None:
-            if hook in hooks:
-                hooks.remove(hook)
+            hooks.pop(place, None)
 
         return remove
 
@@ -202,16 +229,20 @@ class ClientCore(ABC, Generic[WaiterT, ConnectionT]):
 
     # What happens.
 
-    def _ask(self, content: bytes, waiter: WaiterT | None) -> Request[WaiterT]:
+    def _ask(
+        self, content: bytes, waiter: WaiterT | None, isPoll: bool = False
+    ) -> Request[WaiterT]:
         """
         Take a request, and send it if there is a connection and room.
 
+        @param isPoll: it is one of L{_poll}, of which there are as many as somebody listens:
+            requests that wait are no reason to stop that.
         @raise ValueError: the content is too long.
         @raise TooManyWaiting: see there.
         @raise Exception: what has ended the client.
         """
         self._checkNotEnded()
-        if self._login.waiting >= self._maxWaiting:
+        if self._login.waiting >= self._maxWaiting and not isPoll:
             raise TooManyWaiting(f"{self._maxWaiting} requests wait to be sent already")
         request = self._login.ask(content, waiter)
         if self._connection is not None:
@@ -244,9 +275,10 @@ class ClientCore(ABC, Generic[WaiterT, ConnectionT]):
         if self._ended is not None:
             return
         self._ended = reason
+        # Before anybody is told: who is may close the client, and wait for that.
+        self._stop()
         self._failAll(self._login.end(), OutcomeUnknown(f"the client ended: {reason}"))
         self._failAll(self._login.abandon(), reason)
-        self._stop()
         self._happened("ended", reason)
 
     def _close(self) -> None:
@@ -263,7 +295,9 @@ class ClientCore(ABC, Generic[WaiterT, ConnectionT]):
         except Exception as error:
             # Who breaks the wire, or is not the server that was expected, may go on doing so:
             # somebody should look. But it may be anybody in the middle, so the client goes on.
-            self._note(isinstance(error, ProtocolError), "no connection to the gate", error)
+            # So may a login that leads nowhere.
+            isWarning = isinstance(error, (ProtocolError, InvalidState))
+            self._note(isWarning, "no connection to the gate", error)
             raise
         self._connection = connection
         isBack = self._connectedUnder is self._login.loggedIn
@@ -350,7 +384,12 @@ class ClientCore(ABC, Generic[WaiterT, ConnectionT]):
             self._happened("away")
 
     def _happened(self, happening: Happening, *reason: Exception) -> None:
-        for hook in [*self._hooks.get(happening, ())]:
+        hooks = self._hooks.get(happening, {})
+        for place in [*hooks]:
+            # Whoever was told before may have taken this one away, or closed the client.
+            hook = hooks.get(place)
+            if hook is None or (self._ended is not None and happening != "ended"):
+                continue
             try:
                 hook(*reason)
             except Exception as error:
@@ -391,11 +430,16 @@ class Messages:
     A request stands at the server for as long as there is nothing to say, and survives broken
     connections as any request does (S6). The next one says what has arrived, and only then does
     the server let go of it: so nothing is lost or doubled when a login ends, either, as long as
-    the mailbox is there. Two at a time for one mailbox take each other's messages.
+    the mailbox is there. Of two at a time for one mailbox the one that asks last has the messages;
+    the other ends with L{msgserver.errors.RequestFailed}.
+
+    Requests that wait do not count for it: there is no L{TooManyWaiting}. But the one that stands
+    is one of those that may be unanswered at a time.
 
     It raises L{msgserver.errors.MessagesMissed} where messages are lost for good: the mailbox was
     full, or is a new one. One may iterate on. L{msgserver.errors.RequestFailed} comes from the
-    server's handler, as with other requests; and what ended the client ends this.
+    server's handler, as with other requests; L{ProtocolError}, where its answer is no mailbox's;
+    and what ended the client ends this.
     """
 
     def __init__(self, ask: Callable[[bytes], Awaitable[bytes]], prefix: bytes = b"") -> None:
@@ -414,7 +458,8 @@ class Messages:
             except OutcomeUnknown:
                 # Of a poll nothing is unknown that the next one does not make up for.
                 continue
-            self._arrived = self._inbox.take(answer)[::-1]
+            # Behind what has arrived meanwhile, where two wait for messages of this.
+            self._arrived[:0] = self._inbox.take(answer)[::-1]
         arrived = self._arrived.pop()
         if isinstance(arrived, MessagesMissed):
             raise arrived
@@ -431,3 +476,9 @@ def retryDelay(failures: int, random: Callable[[], float]) -> float:
     """
     # Bounded before it is raised: after a day without a network it would be beyond any float.
     return min(FIRST_DELAY * 2.0 ** min(failures - 1, 32), LONGEST_DELAY) + random()
+
+
+def _check(name: str, value: float, least: int) -> None:
+    # So written that what is no number is out of range as well.
+    if not least <= value < inf:
+        raise ValueError(f"{name}: must be {least} or more, not {value:g}")

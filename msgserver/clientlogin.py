@@ -46,6 +46,7 @@ ADDRESS_GRACE = 0.5
 """Seconds that a server which has said yes has to say where the gate is as well (L5)."""
 
 _SESSIONS = 2 ** (8 * SESSION_SIZE)
+_PORT_DIGITS = 5
 
 WaiterT = TypeVar("WaiterT")
 """Whatever a client gives its callers to wait for an answer: a Deferred, a Future."""
@@ -75,10 +76,35 @@ def parseAddress(address: str) -> tuple[str, int]:
     host, colon, digits = address.rpartition(":")
     isBracketed = host.startswith("[") and host.endswith("]")
     host = host[1:-1] if isBracketed else host
-    isPort = digits.isascii() and digits.isdecimal() and 0 < int(digits) < 2**16
-    if not host or not isPort or (":" in host) is not isBracketed:
+    # Not many digits: there is a number of them that Python does not read.
+    isNumber = digits.isascii() and digits.isdecimal() and len(digits) <= _PORT_DIGITS
+    isPort = isNumber and 0 < int(digits) < 2**16
+    if not _isHost(host) or not isPort or (":" in host) is not isBracketed:
         raise ProtocolError("the gate's address is not of the form host:port")
     return host, int(digits)
+
+
+def _isHost(host: str) -> bool:
+    try:
+        # As resolvers do, who would fail with a UnicodeError, for ever.
+        return bool(host.encode("idna"))
+    except UnicodeError:
+        return False
+
+
+def contentOf(content: object) -> bytes:
+    """
+    Take what is to be asked, as bytes that nobody changes any more.
+
+    @raise TypeError: it is no bytes.
+    @raise ValueError: it is over 65,531 bytes.
+    """
+    if not isinstance(content, (bytes, bytearray, memoryview)):
+        raise TypeError(f"a request takes bytes, not {type(content).__name__}")
+    taken = bytes(content)
+    if len(taken) > MAX_REQUEST:
+        raise ValueError(f"a request takes at most {MAX_REQUEST} bytes, not {len(taken)}")
+    return taken
 
 
 @define(eq=False)
@@ -180,11 +206,10 @@ class ClientLogin(Generic[WaiterT]):
         Take a request; L{dataToSend} sends it when there is room.
 
         @param waiter: what L{answered} gives back; None where nobody wants the answer.
+        @raise TypeError: the content is no bytes: it would break each connection when it is sent.
         @raise ValueError: the content is over 65,531 bytes.
         """
-        if len(content) > MAX_REQUEST:
-            raise ValueError(f"a request takes at most {MAX_REQUEST} bytes, not {len(content)}")
-        request = Request(content, waiter)
+        request = Request(contentOf(content), waiter)
         self._waiting[request] = None
         return request
 

@@ -4,10 +4,14 @@ Keep-alive by the kernel: a connection whose other end is gone is noticed though
 
 from __future__ import annotations
 
+import errno
 import socket
 
 PROBES = 3
 """How many unanswered probes end a connection."""
+
+LONGEST = 32_767
+"""The most seconds that a kernel takes: those of Linux."""
 
 
 def keepAlive(sock: socket.socket, seconds: float) -> None:
@@ -21,11 +25,12 @@ def keepAlive(sock: socket.socket, seconds: float) -> None:
     still runs.
 
     @param sock: of TCP; any other is left as it is.
-    @param seconds: 1 or more; less counts as 1.
+    @param seconds: 1 or more; less counts as 1, and more than L{LONGEST} as that.
+    @raise OSError: the socket is closed.
     """
     if sock.family not in (socket.AF_INET, socket.AF_INET6):
         return
-    idle = max(1, round(seconds))
+    idle = round(min(max(1.0, seconds), LONGEST))
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     for name, value in (
         # What macOS calls the first of them.
@@ -37,4 +42,9 @@ def keepAlive(sock: socket.socket, seconds: float) -> None:
     ):
         option = getattr(socket, name, None)
         if option is not None:
-            sock.setsockopt(socket.IPPROTO_TCP, option, value)
+            try:
+                sock.setsockopt(socket.IPPROTO_TCP, option, value)
+            except OSError as error:
+                # Not each kernel knows what the machine that Python was built on does.
+                if error.errno != errno.ENOPROTOOPT:
+                    raise

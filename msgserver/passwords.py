@@ -34,6 +34,22 @@ def hashPassword(password: bytes) -> str:
     return f"{parameters}${encode64(salt).decode()}${encode64(digest).decode()}"
 
 
+def passwordToken(user: str | bytes, server: str | bytes, password: str | bytes) -> bytes:
+    """
+    Make the token that L{msgserver.handlers.PasswordLoginHandler} takes, which is that of the
+    original's examples: C{base64(user)@base64(server):base64(password)}.
+
+    Text is written as UTF-8.
+
+    @param server: the gate's name.
+    """
+    parts = (
+        part.encode("utf-8", "surrogateescape") if isinstance(part, str) else part
+        for part in (user, server, password)
+    )
+    return b"%b@%b:%b" % tuple(map(encode64, parts))
+
+
 def isHash(stored: str) -> bool:
     """Say whether C{stored} is what L{hashPassword} makes."""
     try:

@@ -17,15 +17,14 @@ from twisted.internet.abstract import FileDescriptor
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ReactorNotRunning
 from twisted.internet.fdesc import readFromFD, setNonBlocking
-from twisted.internet.interfaces import IDelayedCall, IProcessTransport, IReactorProcess
-from twisted.internet.protocol import ProcessProtocol
+from twisted.internet.interfaces import IProcessTransport, IReactorProcess
 from twisted.internet.task import deferLater
 from twisted.logger import Logger, LogLevel
 from twisted.python.failure import Failure
 from twisted.runner.procmon import LoggingProtocol, ProcessMonitor
 from zope.interface import Interface, implementer
 
-from msgserver.jsonlog import RELAYED, readLine
+from msgserver.relaying import Relay, endOf
 
 _TWIST = (
     'import os, runpy; hasattr(os, "setsid") and os.setsid();'
@@ -45,18 +44,6 @@ _LONGEST_WAIT = 10
 
 _LOOK = 0.05
 """Seconds from one look at whether all have ended to the next."""
-
-_LAST_WORDS = 1.0
-"""Seconds that a process is listened to once it is dead."""
-
-_LONGEST_LINE = 65536
-"""
-Bytes of a line after which it is logged though it has no end yet, about; more than any line of
-L{msgserver.jsonlog} has.
-"""
-
-_STDERR = 2
-"""Where a process writes what is wrong before it has a log, or as it dies."""
 
 
 class GateProcesses(Service):
@@ -127,7 +114,7 @@ class _Spawner:
         return process
 
 
-class _Relay(ProcessProtocol):
+class _Relay(Relay):
     """
     Logs what a process says, and that it ends; the rest is the monitor's affair.
 
@@ -138,71 +125,26 @@ class _Relay(ProcessProtocol):
     """
 
     log = Logger()
-    transport: Any
 
     def __init__(self, clock: Any, monitored: LoggingProtocol) -> None:
-        self._clock = clock
+        super().__init__(monitored.name, clock)
         self._monitored = monitored
-        self._begun: dict[int, bytes] = {}
-        self._ending: IDelayedCall | None = None
 
     def connectionMade(self) -> None:
         """Tell which process it is."""
         self._monitored.makeConnection(self.transport)
-        self.log.info("[{process}] is process {pid}", process=self._name, pid=self.transport.pid)
+        self.log.info("[{process}] is process {pid}", process=self.name, pid=self.transport.pid)
 
-    def childDataReceived(self, childFD: int, data: bytes) -> None:
-        """Log whole lines."""
-        *lines, begun = (self._begun.get(childFD, b"") + data).split(b"\n")
-        if len(begun) > _LONGEST_LINE:
-            lines.append(begun)
-            begun = b""
-        self._begun[childFD] = begun
-        for line in lines:
-            self._say(childFD, line)
-
-    def processExited(self, reason: Failure) -> None:
-        """Wait for its last words, but not for those of what it has left behind."""
-        self._ending = self._clock.callLater(_LAST_WORDS, self._ended, reason)
-
-    def processEnded(self, reason: Failure) -> None:
-        """Take note that everything is said."""
-        if self._ending is not None and self._ending.active():
-            self._ending.cancel()
-            self._ended(reason)
-
-    def _ended(self, reason: Failure) -> None:
-        for childFD, begun in self._begun.items():
-            self._say(childFD, begun)
-        self._begun.clear()
+    def finished(self, reason: Failure) -> None:
+        """Tell how it has ended."""
         isWanted = not self._monitored.service.running
         self.log.emit(
             LogLevel.info if isWanted else LogLevel.warn,
             "[{process}] has ended: {end}",
-            process=self._name,
-            end=_endOf(reason.value),
+            process=self.name,
+            end=endOf(reason),
         )
         self._monitored.processEnded(reason)
-
-    @property
-    def _name(self) -> str:
-        return self._monitored.name
-
-    def _say(self, childFD: int, line: bytes) -> None:
-        if (said := readLine(line)) is not None:
-            text = f"[{said['source']}#{said['level']}] {said['message']}"
-            if "traceback" in said:
-                text += f"\n{said['traceback']}"
-            level = LogLevel.lookupByName(said["level"])
-            # For a log in JSON: what was said there, and when, not how it looks here.
-            relayed = {RELAYED: said}
-        elif line:
-            text = line.decode(errors="backslashreplace")
-            level = LogLevel.warn if childFD == _STDERR else LogLevel.info
-            relayed = {}
-        else:
-            return
-        self.log.emit(level, "[{process}] {text}", process=self._name, text=text, **relayed)
 
 
 class Supervised(Service):
@@ -274,9 +216,3 @@ def _nameOf(reactor: object) -> str:
         if getattr(each, "moduleName", None) == type(reactor).__module__:
             return str(each.shortName)
     return "default"
-
-
-def _endOf(error: Any) -> str:
-    if error.signal is not None:
-        return f"signal {error.signal}"
-    return f"exit status {error.exitCode}"

@@ -37,6 +37,8 @@ class OptionsTests(SynchronousTestCase):
                 self.assertRefused(f"{name}: must be a whole number", **{name: wrong})
         for wrong in (0, -1, float("inf"), float("nan"), True, "2", None):
             self.assertRefused("saveTimeout: must be a number of seconds", saveTimeout=wrong)
+        for wrong in (-1, float("inf"), float("nan"), True, "2", None):
+            self.assertRefused("hangTimeout: must be a number of seconds", hangTimeout=wrong)
         for wrong in (0, "yes", None):
             self.assertRefused("ordered: must be true or false", ordered=wrong)
 
@@ -97,7 +99,7 @@ handler_options = {{ agentFactory = "tests.agents:{0}", {1} }}
         parts = self.load(
             "Echo",
             'options = { before = "> " }, pool = 3, ordered = false, saveTimeout = 1,'
-            " processes = 2",
+            " processes = 256, hangTimeout = 0",
         )
         assert parts.gate is not None
         self.assertIsInstance(parts.gate.handler, AgentHandler)
@@ -107,6 +109,7 @@ handler_options = {{ agentFactory = "tests.agents:{0}", {1} }}
         for name, options, text in (
             ("Nobody", "pool = 0", "there is no Nobody in tests.agents"),
             ("Echo", "pool = -1", "pool: must be a whole number, 0 or more, not -1"),
+            ("Echo", "processes = 257", "processes: must be at most 256, not 257"),
             ("Echo", "saveTimeout = 0", "saveTimeout: must be a number of seconds above 0, not 0"),
             ("Echo", "options = { after = 1 }", "those of an agent are: before"),
             ("Echo", "poll = 1", "its options are: agentFactory, options, pool, ordered"),

@@ -227,6 +227,19 @@ class NextLoginTests(SavingCase):
         user = User(b"alice", self.successResultOf(promised), b"sample")
         self.assertEqual(self.player(user).count, 1)
 
+    def test_whileKicked(self) -> None:
+        """It waits for the save of a kick that is still under way, too."""
+        self.client.ask(ONE, b"hello")
+        saved = self.slowSave()
+        kicked = self.kick()
+        promised = self.loginOf()
+        self.assertNoResult(promised)
+        self.assertEqual(self.table.names(), ["load", "save"])
+        saved.callback(None)
+        self.successResultOf(kicked)
+        user = User(b"alice", self.successResultOf(promised), b"sample")
+        self.assertEqual(self.player(user).count, 1)
+
     def test_othersDoNot(self) -> None:
         """Nobody else waits for it."""
         self.slowSave()

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
+from collections.abc import Callable
 from contextvars import Context, copy_context
 from typing import Any
 
@@ -17,7 +19,7 @@ from msgserver.current import currentRequest
 from msgserver.errors import Forbidden, InvalidState, RequestFailed
 from msgserver.handlers import AgentHandler
 from msgserver.handlers.remoteagents import RemoteAgent
-from msgserver.handlers.worker import WorkerGate
+from msgserver.handlers.workergate import WorkerGate
 from msgserver.handlers.workerprotocol import WorkerError
 from msgserver.handlers.workers import (
     FIRST_WAIT,
@@ -90,6 +92,21 @@ class StartTests(WorkersCase):
             self.assertEqual({fd: how["childFDs"][fd] for fd in pipes}, pipes)
         self.assertEqual(self.counted(), {"workers_started": 2})
 
+    def test_signals(self) -> None:
+        """
+        Those that go to all processes wait until a worker ignores them, which takes it a while;
+        here they wait no longer than it takes to start it, whether or not that works.
+        """
+        signals = {signal.SIGINT, signal.SIGTERM}
+        self.start()
+        for how in self.reactor.started:
+            self.assertLessEqual(signals, how["held"])
+        self.assertFalse(signals & signal.pthread_sigmask(signal.SIG_BLOCK, ()))
+        self.reactor.refusal = BlockingIOError("too many processes")
+        self.reactor.processes[0].die()
+        self.reactor.advance(FIRST_WAIT)
+        self.assertFalse(signals & signal.pthread_sigmask(signal.SIG_BLOCK, ()))
+
     def test_secretOptions(self) -> None:
         """The agents' options, such as a database's password, are on no command line."""
         self.agents = AgentHandler(
@@ -157,6 +174,10 @@ class StartTests(WorkersCase):
 class RequestTests(RunningCase):
     """Requests, and their answers."""
 
+    def script(self, request: Callable[[bytes], bytes]) -> None:
+        """Have the user's agent answer its requests otherwise."""
+        self.process.host._seats[self.user.username]._request = request
+
     def test_interface(self) -> None:
         """What stands for an agent is one."""
         workers = self.agents._agents
@@ -191,7 +212,7 @@ class RequestTests(RunningCase):
             contexts.append(copy_context())
             return contexts[-1].run(currentRequest).session
 
-        self.player(self.user).request = request  # type: ignore[method-assign]  # scripted
+        self.script(request)
         self.client.ask(ONE, b"")
         self.assertEqual(self.heard(), [ONE + b"\x01" + ONE])
         self.assertRaises(InvalidState, contexts[0].run, currentRequest)
@@ -202,7 +223,7 @@ class RequestTests(RunningCase):
         def request(content: bytes) -> bytes:
             raise ValueError("\udc80" * 100_000 + "the end")
 
-        self.player(self.user).request = request  # type: ignore[method-assign]  # scripted
+        self.script(request)
         self.client.ask(ONE, b"")
         self.assertEqual(self.heard(), [b"\x00" + ONE])
         (failure,) = self.flushLoggedErrors(WorkerError)
@@ -234,17 +255,45 @@ class RequestTests(RunningCase):
 
     def test_badRefusal(self) -> None:
         """A RequestFailed with what is no content is a bug, as ever."""
-        player = self.player(self.user)
         for wrong in ("text", bytes(MAX_RESPONSE + 1)):
-            player.request = lambda content, w=wrong: raising(RequestFailed(w))  # type: ignore[method-assign,misc]
+            self.script(lambda content, w=wrong: raising(RequestFailed(w)))  # type: ignore[misc]
             self.client.ask(ONE, b"")
             self.assertEqual(self.heard(), [b"\x00" + ONE])
             (failure,) = self.flushLoggedErrors(WorkerError)
             self.assertIn("a RequestFailed has", str(failure.value))
 
+    def test_oddErrors(self) -> None:
+        """An error that cannot even be told costs its own request, and nobody the worker."""
+
+        class Odd(Forbidden):
+            def __str__(self) -> str:
+                raise ZeroDivisionError
+
+        class Unreadable(RequestFailed):
+            @property
+            def content(self) -> bytes:
+                raise ZeroDivisionError
+
+            @content.setter
+            def content(self, content: bytes) -> None:
+                pass
+
+        for error in (Odd(), Unreadable()):
+            self.script(lambda content, e=error: raising(e))  # type: ignore[misc]
+            self.client.ask(ONE, b"")
+            self.assertEqual(self.heard(), [b"\x00" + ONE])
+            self.assertTrue(self.process.isAlive)
+            (failure,) = self.flushLoggedErrors(WorkerError)
+            self.assertIn(type(error).__name__, str(failure.value))
+
+    def test_logoutOfNoUser(self) -> None:
+        """Who has no user logged out is told at once, and does not wait for ever."""
+        gate = self.player(self.user).gate
+        self.assertRaises(AttributeError, gate.logout, b"alice")
+
     def test_unknownThere(self) -> None:
         """A worker that does not know an agent says so: that would be a bug of ours."""
-        self.process.host._agents.clear()
+        self.process.host._seats.clear()
         self.client.ask(ONE, b"hello")
         self.assertEqual(self.heard(), [b"\x00" + ONE])
         self.service.end(self.user)
@@ -311,7 +360,7 @@ class LifeTests(RunningCase):
         self.reactor.settle()
         self.successResultOf(ended)
         self.assertEqual(self.table.names(IN_SECOND), ["load", "away", "back", "save"])
-        self.assertEqual(self.process.host._agents, {})
+        self.assertEqual(self.process.host._seats, {})
         self.assertEqual(
             self.counted(), {"workers_started": 2, "agents_made": 1, "loads": 1, "saves": 1}
         )
@@ -322,7 +371,7 @@ class LifeTests(RunningCase):
             self.loggedIn(uid)
         first, second = self.reactor.processes
         for process, uid, count in ((first, IN_FIRST, 2), (second, IN_SECOND, 2)):
-            self.assertEqual([a.user.uid for a in process.host._agents.values()], [uid] * count)
+            self.assertEqual([a.user.uid for a in process.host._seats.values()], [uid] * count)
 
     def test_forbidden(self) -> None:
         """An agent's no is a no; anything else is logged, with where it was."""
@@ -335,7 +384,7 @@ class LifeTests(RunningCase):
         self.failureResultOf(promised, Forbidden)
         (failure,) = self.flushLoggedErrors(WorkerError)
         self.assertIn("ZeroDivisionError: no database", str(failure.value))
-        self.assertEqual(self.reactor.processes[0].host._agents, {})
+        self.assertEqual(self.reactor.processes[0].host._seats, {})
         counts = self.agents.counts()
         self.assertEqual((counts["loads_refused"], counts["loads_failed"]), (1, 1))
 
@@ -386,7 +435,7 @@ class LifeTests(RunningCase):
         promised.cancel()
         loaded.callback(None)
         self.reactor.settle()
-        self.assertEqual(self.reactor.processes[0].host._agents, {})
+        self.assertEqual(self.reactor.processes[0].host._seats, {})
         self.assertEqual(list(self.agents.gate.online()), [self.user])
 
 

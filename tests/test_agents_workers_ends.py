@@ -10,6 +10,7 @@ from twisted.logger import LogEvent, Logger, LogLevel, capturedLogs, formatEvent
 from twisted.python.failure import Failure
 
 from msgserver.errors import Forbidden
+from msgserver.handlers.workerprotocol import WorkerError
 from msgserver.handlers.workers import (
     FIRST_WAIT,
     LONGEST_WAIT,
@@ -157,6 +158,79 @@ class DeathTests(RunningCase):
         self.assertEqual(list(self.agents.gate.online()), [])
 
 
+class HangTests(RunningCase):
+    """A worker lives, and gives no sign of it."""
+
+    hangTimeout = 30.0
+
+    def test_killed(self) -> None:
+        """It is killed when the time is up, which is told, and started anew."""
+        self.process.isStuck = True
+        self.client.ask(ONE, b"hello")
+        with capturedLogs() as events:
+            self.wait(self.hangTimeout)
+            self.assertEqual(self.process.signals, [])
+            self.wait(self.hangTimeout / 2 + 1)
+        self.assertEqual(self.process.signals, ["KILL"])
+        (event,) = (each for each in events if each.get("event") == "worker_hangs")
+        self.assertEqual(
+            formatEvent(event), "worker 2 has given no sign of life for 30 s: it is killed"
+        )
+        self.assertEqual(self.heard(), [b"\x00" + ONE])
+        self.assertEqual(list(self.agents.gate.online()), [])
+        self.wait(FIRST_WAIT)
+        self.loggedIn(IN_SECOND)
+
+    def test_busy(self) -> None:
+        """One that computes for less than that is left alone, as are those that are idle."""
+        for _ in range(5):
+            self.process.isStuck = True
+            self.wait(self.hangTimeout - 0.1)
+            self.process.isStuck = False
+            self.wait(self.hangTimeout)
+        self.client.ask(ONE, b"later:a")
+        self.wait(10 * self.hangTimeout)
+        self.assertEqual([each.signals for each in self.reactor.processes], [[], []])
+
+    def test_leap(self) -> None:
+        """A clock that leaps, as on a machine that was asleep, kills nobody."""
+        self.reactor.advance(100 * self.hangTimeout)
+        self.reactor.settle()
+        self.wait(self.hangTimeout)
+        self.assertEqual([each.signals for each in self.reactor.processes], [[], []])
+
+    def test_stop(self) -> None:
+        """Nothing is left to do when workers have ended, or died."""
+        self.process.die()
+        stopped = self.stop()
+        self.client.lose()
+        self.reactor.settle()
+        self.reactor.settle()
+        self.successResultOf(stopped)
+        self.reactor.advance(0)
+        self.assertEqual(self.reactor.getDelayedCalls(), [])
+
+    def wait(self, seconds: float) -> None:
+        """Let time pass, little by little."""
+        for _ in range(100):
+            self.reactor.advance(seconds / 100)
+            self.reactor.settle()
+
+
+class UnwatchedTests(RunningCase):
+    """A C{hangTimeout} of 0."""
+
+    hangTimeout = 0
+
+    def test_never(self) -> None:
+        """However long a worker takes, it is left alone."""
+        self.process.isStuck = True
+        for _ in range(10):
+            self.reactor.advance(1000)
+            self.reactor.settle()
+        self.assertEqual(self.process.signals, [])
+
+
 class StopTests(RunningCase):
     """The gate stops."""
 
@@ -232,6 +306,69 @@ class ParentGoneTests(RunningCase):
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
         self.assertTrue(self.process.isAlive)
         self.reactor.advance(self.saveTimeout)
+        self.assertFalse(self.process.isAlive)
+
+    def test_whileLoading(self) -> None:
+        """An agent that has not loaded is not saved: it would undo what was saved before."""
+        self.table.answers["load"] = [Deferred()]
+        self.loginOf(IN_SECOND).addErrback(lambda _: None)
+        self.reactor.settle()
+        self.process.closeChildFD(3)
+        self.process.pump()
+        self.assertEqual(self.table.names(IN_SECOND), ["load", "load", "save"])
+        self.assertFalse(self.process.isAlive)
+
+    def test_loadFailed(self) -> None:
+        """Nor is one that could not load, though the gate did not get to say that it may go."""
+        loaded: Deferred[None] = Deferred()
+        self.table.answers["load"] = [loaded]
+        self.loginOf(IN_SECOND).addErrback(lambda _: None)
+        self.reactor.settle()
+        loaded.errback(Forbidden("banned"))
+        self.process._fromWorker.clear()
+        self.process.closeChildFD(3)
+        self.process.pump()
+        self.assertEqual(self.table.names(IN_SECOND), ["load", "load", "save"])
+
+    def test_whileSaving(self) -> None:
+        """A save that runs already is waited for, and none is begun beside it."""
+        self.client.ask(ONE, b"hello")
+        self.reactor.settle()
+        saved: Deferred[None] = Deferred()
+        self.table.answers["save"] = [saved]
+        self.service.end(self.user)
+        self.reactor.settle()
+        self.process.closeChildFD(3)
+        self.process.pump()
+        self.assertTrue(self.process.isAlive)
+        saved.callback(None)
+        self.assertFalse(self.process.isAlive)
+        self.assertEqual(self.table.names(IN_SECOND), ["load", "save"])
+        self.assertEqual(self.table.rows, {IN_SECOND: 1})
+
+    def test_saveFailedBefore(self) -> None:
+        """One whose save has failed is tried once more; one that is saved is not saved again."""
+        bob = self.loggedIn(IN_FIRST)
+        self.table.answers["save"] = [ZeroDivisionError()]
+        for user in (self.user, bob):
+            self.agents.kicked(user)
+            self.reactor.settle()
+        self.assertEqual(len(self.flushLoggedErrors(WorkerError)), 1)
+        for process in self.reactor.processes:
+            process.closeChildFD(3)
+            process.pump()
+        self.assertEqual(self.table.names(IN_SECOND), ["load", "save", "save"])
+        self.assertEqual(self.table.names(IN_FIRST), ["load", "save"])
+
+    def test_whileRunning(self) -> None:
+        """A request that runs is waited for, for half of the time, and so is what it changes."""
+        self.client.ask(ONE, b"later:a")
+        self.reactor.settle()
+        self.process.closeChildFD(3)
+        self.process.pump()
+        self.assertEqual(self.table.names(IN_SECOND), ["load"])
+        self.table.promised.pop(b"a").callback(b"done")
+        self.assertEqual(self.table.rows, {IN_SECOND: 1})
         self.assertFalse(self.process.isAlive)
 
 

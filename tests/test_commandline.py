@@ -20,10 +20,11 @@ from twisted.trial.unittest import SynchronousTestCase
 from msgserver import commandline
 from msgserver.commandline import running
 from msgserver.commandline.connecting import CommandClient, connect, reason, tlsContext
-from msgserver.commandline.options import PASSWORD_VARIABLE, Options, parse
+from msgserver.commandline.options import Options, parse
 from msgserver.commandline.output import Closed
 from msgserver.commandline.sources import Interrupted
-from msgserver.commandline.statuses import Complaint, Status
+from msgserver.commandline.statuses import Status
+from msgserver.commandparts import PASSWORD_VARIABLE, Complaint
 from msgserver.errors import Forbidden, ProtocolError, Unauthorized
 from tests.commandlines import SECRET, runInLoop
 
@@ -35,8 +36,12 @@ class ReasonTests(SynchronousTestCase):
         """It is told without numbers of the system's, on one line, and never as nothing."""
         certificate = ssl.SSLCertVerificationError()
         certificate.verify_message = "self-signed certificate"
+        plain = ssl.SSLError(1, "[SSL: WRONG_VERSION_NUMBER] wrong version number (_ssl.c:1006)")
+        plain.reason = "WRONG_VERSION_NUMBER"
         for error, text in (
             (ConnectionRefusedError(111, "Connection refused"), "Connection refused"),
+            (plain, "it does not speak TLS"),
+            (ssl.SSLError(1, "[SSL] internal error (_ssl.c:1)"), "[SSL] internal error (_ssl.c:1)"),
             (OSError("a\nb"), "a b"),
             (TimeoutError("no login within 1 seconds"), "no login within 1 seconds"),
             (ConnectionResetError(), "ConnectionResetError"),

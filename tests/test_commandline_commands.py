@@ -102,6 +102,7 @@ class ParseTests(SynchronousTestCase):
             ("repeat -1 cut", "how many times"),
             (f"repeat {MAX_REPEAT + 1} cut", str(MAX_REPEAT)),
             ("repeat \u0663 cut", "how many times"),
+            (f"repeat {'9' * 5000} cut", "how many times"),
             ("repeat 3", "repeat what"),
             ("repeat 3 repeat 3 cut", "not repeated"),
             ("repeat 3 # no", "repeat what"),

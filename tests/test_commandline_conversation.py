@@ -242,6 +242,16 @@ class MessageTests(CommandLineTestCase):
         ):
             self.assertEqual(str(self.assertRaises(Unexpected, self.perform, *lines)), text)
 
+    def test_noneAnyMore(self) -> None:
+        """Where the server gives no more of them, nobody waits for one; what came is there."""
+        for pushed in ([RequestFailed(b"what?")], [1.0, ProtocolError("no messages in there")]):
+            self.client.pushed = [b"one", *pushed]
+            lines = "messages", "expect-message one", "expect-message two"
+            error = self.assertRaises(Unexpected, self.perform, *lines)
+            self.assertEqual(str(error), "the server gives no messages")
+        self.client.pushed = [b"one", RequestFailed(b"what?")]
+        self.perform("messages", "sleep 1", "expect-message one")
+
     def test_mostKept(self) -> None:
         """Of messages that nobody expects, the youngest are kept."""
         self.client.pushed = [b"%d" % number for number in range(MAX_KEPT + 2)]

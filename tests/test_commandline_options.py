@@ -16,9 +16,10 @@ from twisted.trial.unittest import SynchronousTestCase
 from msgserver.clientlogin import MAX_UNANSWERED
 from msgserver.commandline import credentials, options
 from msgserver.commandline.commands import VERBS
-from msgserver.commandline.credentials import MAX_SECRET, takeToken
-from msgserver.commandline.options import PASSWORD_VARIABLE, Options, parse
-from msgserver.commandline.statuses import Complaint, Status
+from msgserver.commandline.credentials import takeToken
+from msgserver.commandline.options import Options, parse
+from msgserver.commandline.statuses import Status
+from msgserver.commandparts import MAX_SECRET, PASSWORD_VARIABLE, Complaint
 from msgserver.handlers import PasswordLoginHandler
 from msgserver.wire.naming import encode64
 

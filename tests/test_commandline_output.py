@@ -27,7 +27,8 @@ from msgserver.commandline.output import (
     hint,
     isTerminal,
 )
-from msgserver.commandline.statuses import Complaint, Status
+from msgserver.commandline.statuses import Status
+from msgserver.commandparts import Complaint
 from tests.commandlines import NOON, Seen
 
 ANSWER = Event("answered", NOON, "", b"hi", 7, 1.0)

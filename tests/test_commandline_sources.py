@@ -27,7 +27,8 @@ from msgserver.commandline.sources import (
     Source,
     chooseSource,
 )
-from msgserver.commandline.statuses import Complaint, Status
+from msgserver.commandline.statuses import Status
+from msgserver.commandparts import Complaint
 from tests.commandlines import runInLoop
 
 OPTIONS = parse([])

@@ -9,8 +9,9 @@ import os
 
 from msgserver.commandline.output import Closed
 from msgserver.commandline.sources import Given, Line, Piped, Source
-from msgserver.commandline.statuses import Complaint, Status
+from msgserver.commandline.statuses import Status
 from msgserver.commandline.talking import GREETING, Talk
+from msgserver.commandparts import Complaint
 from msgserver.errors import BadRequest, OutcomeUnknown, Unauthorized
 from tests.commandlines import NOON, SECRET, CommandLineTestCase, FakeClient, Typed, runInLoop
 

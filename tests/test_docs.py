@@ -64,7 +64,7 @@ COUNTS = {
     "docs/monitoring.md": {"yaml": 1, "json": 1},
     "docs/security.md": {},
     "docs/handlers.md": {"python": 11, "toml": 1},
-    "docs/agents.md": {"python": 6, "toml": 3},
+    "docs/agents.md": {"python": 7, "toml": 3},
     "docs/push.md": {"text": 1, "python": 3},
     "docs/load-testing.md": {"toml": 1, "console": 3},
     "docs/testing.md": {"python": 11},

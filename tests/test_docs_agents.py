@@ -17,8 +17,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from msgserver.configfile import loadConfig
 from msgserver.errors import Forbidden
 from msgserver.handlers import AgentHandler, Mailbox
-from msgserver.handlers.agents import EVENTS
-from msgserver.handlers.worker import WorkerGate
+from msgserver.handlers.agents import EVENTS, MAX_PROCESSES
+from msgserver.handlers.workergate import WorkerGate
 from msgserver.handlers.workers import FIRST_WAIT, LOGIN_WAIT, LONGEST_WAIT
 from msgserver.interfaces import User
 from msgserver.msgprotocol import MsgFactory
@@ -56,6 +56,7 @@ class AgentsTests(PageTestCase, GateCase):
         "PushingHandler": "test_push",
         "Talker": "test_push",
         "PurseTests": "test_purseTests",
+        "test_savedAtLogout": "test_memoryServer",
     }
 
     def setUp(self) -> None:
@@ -63,7 +64,9 @@ class AgentsTests(PageTestCase, GateCase):
         GateCase.setUp(self)
 
     def prepare(self) -> None:
-        """Have a bank."""
+        """Have a bank, and let the page import the files that it has."""
+        self.savePage(PAGE)
+        sys.path.insert(0, str(self.folder))
         bank = types.ModuleType("bank")
         bank.Bank = Bank  # type: ignore[attr-defined]  # a module of the test's
         self.patch(Bank, "balances", {b"alice": 50})
@@ -170,11 +173,19 @@ class AgentsTests(PageTestCase, GateCase):
         result = Results()
         self.shown["PurseTests"]("test_spends").run(result)
         self.assertEqual((result.testsRun, result.errors, result.failures), (1, [], []))
-        Path("test.sqlite").unlink()
         self.shown["Purse"].request = lambda purse, content: b"70 left"
         result = Results()
         self.shown["PurseTests"]("test_spends").run(result)
         self.assertEqual(len(result.failures), 1)
+
+    def test_memoryServer(self) -> None:
+        """That with logins does not, either, and would."""
+        folder = Path(self.mktemp())
+        folder.mkdir()
+        self.shown["test_savedAtLogout"](folder)
+        (folder / "test.sqlite").unlink()
+        self.patch(self.shown["Purse"], "save", lambda purse: None)
+        self.assertRaises(AssertionError, self.shown["test_savedAtLogout"], folder)
 
     def test_configs(self) -> None:
         """Each config of the page loads, and makes what it says."""
@@ -218,6 +229,10 @@ class TablesTests(SynchronousTestCase):
         default = inspect.signature(AgentHandler).parameters["saveTimeout"].default
         self.assertEqual(default, 2.5)
         self.assertLess(default, LifeLimits().kickTimeout)
+        self.assertLess(default, LifeLimits().drainTimeout)
+        default = inspect.signature(AgentHandler).parameters["hangTimeout"].default
+        self.assertIn(f"`hangTimeout` ({default:g} s)", text)
+        self.assertIn(f"{MAX_PROCESSES} at most", text)
 
     def test_gate(self) -> None:
         """What a worker's gate has, and what it has not."""

@@ -13,13 +13,11 @@ from typing import get_args
 from msgserver.clientlogin import MAX_UNANSWERED
 from msgserver.commandline.commands import MAX_REPEAT, MAX_SLEEP, VERBS, parse
 from msgserver.commandline.conversation import MAX_OUTSTANDING
-from msgserver.commandline.credentials import MAX_SECRET
 from msgserver.commandline.events import Kind
 from msgserver.commandline.options import (
     CONNECT_TIMEOUT,
     GATE,
     LOGIN,
-    PASSWORD_VARIABLE,
     REQUEST_TIMEOUT,
     SERVER,
     USER,
@@ -27,6 +25,7 @@ from msgserver.commandline.options import (
 from msgserver.commandline.output import INSTALL, MAX_SHOWN
 from msgserver.commandline.sources import MAX_LINE, MAX_SCRIPT
 from msgserver.commandline.statuses import NAME, Status
+from msgserver.commandparts import MAX_SECRET, PASSWORD_VARIABLE
 from msgserver.wire.framing import MAX_REQUEST
 from tests.endtoend.processes import PATIENCE, ROOT, Server
 from tests.endtoend.test_examples import onFreePorts

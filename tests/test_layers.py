@@ -93,10 +93,11 @@ ALLOWED = {
     "handlers.pool": "interfaces loading",
     "handlers.workerprotocol": "errors wire.framing",
     "handlers.workerpipes": "relaying handlers.workerprotocol",
+    "handlers.watching": "handlers.workerprotocol",
     "handlers.workergate": "errors interfaces wire.naming",
     "handlers.remoteagents": "current errors interfaces handlers.workerprotocol",
     "handlers.workers": "errors interfaces later handlers.remoteagents handlers.workerprotocol"
-    " handlers.workerpipes",
+    " handlers.workerpipes handlers.watching",
     "handlers.worker": "current interfaces jsonlog later wire.naming handlers.pool handlers.saving"
     " handlers.seats handlers.workergate handlers.workerprotocol",
     "handlers.saving": "later handlers.seats handlers.workerprotocol",
@@ -105,6 +106,7 @@ ALLOWED = {
     "handlers": "handlers.base handlers.logins handlers.mailbox handlers.agents",
     "clientcore": f"errors {WIRE} wire.messages clientlogin",
     "keepalive": "",
+    "commandparts": "errors clientlogin identity",
     "clientprotocols": f"{BELOW_PROTOCOLS} clientlogin",
     "client": f"{BELOW_PROTOCOLS} wire.messages identity clientlogin clientcore clientprotocols"
     " keepalive reconnecting commandline",
@@ -125,29 +127,30 @@ ALLOWED = {
     "aiowaiting": "errors",
     "aioprotocols": f"errors {WIRE} clientlogin",
     "commandline.statuses": "",
-    "commandline.values": "errors clientlogin identity",
+    "commandline.values": "",
     "commandline.commands": "wire.framing",
     "commandline.events": "wire.naming",
     "commandline.clients": "clientlogin",
     "commandline.following": "errors commandline.clients commandline.events commandline.statuses",
     "commandline.conversation": "errors wire.framing commandline.clients commandline.commands"
     " commandline.events commandline.following commandline.statuses",
-    "commandline.options": "clientlogin commandline.commands commandline.statuses"
+    "commandline.options": "commandparts clientlogin commandline.commands commandline.statuses"
     " commandline.values",
-    "commandline.credentials": "wire.naming commandline.commands commandline.options"
+    "commandline.credentials": "commandparts passwords wire.naming commandline.commands"
+    " commandline.options commandline.statuses",
+    "commandline.connecting": "commandparts errors wire.classic wire.naming clientlogin aio"
+    " aioprotocols commandline.commands commandline.options commandline.statuses",
+    "commandline.output": "commandparts commandline.events commandline.statuses",
+    "commandline.display": "commandparts commandline.events commandline.output"
     " commandline.statuses",
-    "commandline.connecting": "errors wire.classic wire.naming clientlogin aio aioprotocols"
-    " commandline.commands commandline.options commandline.statuses",
-    "commandline.output": "commandline.events commandline.statuses",
-    "commandline.display": "commandline.events commandline.output commandline.statuses",
-    "commandline.sources": "commandline.commands commandline.options commandline.output"
-    " commandline.statuses",
-    "commandline.talking": "errors commandline.clients commandline.commands commandline.connecting"
-    " commandline.conversation commandline.display commandline.events commandline.sources"
-    " commandline.statuses",
-    "commandline.running": "commandline.connecting commandline.credentials commandline.display"
-    " commandline.events commandline.options commandline.output commandline.sources"
-    " commandline.statuses commandline.talking",
+    "commandline.sources": "commandparts commandline.commands commandline.options"
+    " commandline.output commandline.statuses",
+    "commandline.talking": "commandparts errors commandline.clients commandline.commands"
+    " commandline.connecting commandline.conversation commandline.display commandline.events"
+    " commandline.sources commandline.statuses",
+    "commandline.running": "commandparts commandline.connecting commandline.credentials"
+    " commandline.display commandline.events commandline.options commandline.output"
+    " commandline.sources commandline.statuses commandline.talking",
     "commandline": "commandline.running",
     "commandline.__main__": "commandline",
     # The load tester.
@@ -161,17 +164,18 @@ ALLOWED = {
     "loadtest.dialogue": "",
     "loadtest.effort": "loadtest.latencies",
     "loadtest.reaching": "client clientlogin interfaces wire.classic loadtest.plan",
-    "loadtest.credentials": "wire.naming loadtest.plan loadtest.statuses",
-    "loadtest.files": "loadtest.plan loadtest.statuses",
+    "loadtest.credentials": "commandparts passwords wire.naming loadtest.plan loadtest.statuses",
+    "loadtest.files": "commandparts loadtest.plan loadtest.statuses",
     "loadtest.conditions": "loadtest.plan loadtest.units",
-    "loadtest.demo": "loadtest.server loadtest.statuses",
+    "loadtest.demo": "commandparts loadtest.server loadtest.statuses",
     "loadtest.optionvalues": "clientlogin errors identity loadtest.dialogue",
     "loadtest.results": "loadtest.effort loadtest.latencies",
-    "loadtest.optiongroups": "clientlogin wire.framing loadtest.optionvalues loadtest.plan",
+    "loadtest.optiongroups": "commandparts clientlogin wire.framing loadtest.optionvalues"
+    " loadtest.plan",
     "loadtest.figures": "loadtest.conditions loadtest.latencies loadtest.plan loadtest.results"
     " loadtest.statuses loadtest.units",
-    "loadtest.probe": "client clientlogin errors loadtest.dialogue loadtest.plan loadtest.reaching"
-    " loadtest.results loadtest.statuses",
+    "loadtest.probe": "commandparts client clientlogin errors loadtest.dialogue loadtest.plan"
+    " loadtest.reaching loadtest.results loadtest.statuses",
     "loadtest.recorder": "loadtest.dialogue loadtest.results",
     "loadtest.options": "wire.framing loadtest.dialogue loadtest.optiongroups loadtest.plan"
     " loadtest.statuses",
@@ -185,12 +189,13 @@ ALLOWED = {
     "loadtest.crew": "loadtest.effort loadtest.plan loadtest.recorder loadtest.user",
     "loadtest.worker": "clientcore loadtest.crew loadtest.dialogue loadtest.effort loadtest.files"
     " loadtest.plan loadtest.reaching loadtest.recorder loadtest.results loadtest.user",
-    "loadtest.workers": "loadtest.plan loadtest.results loadtest.statuses loadtest.worker",
-    "loadtest.running": "loadtest.credentials loadtest.demo loadtest.figures loadtest.files"
-    " loadtest.live loadtest.options loadtest.page loadtest.plan loadtest.probe loadtest.reaching"
-    " loadtest.statuses loadtest.workers",
-    "loadtest.command": "loadtest.conditions loadtest.credentials loadtest.options loadtest.plan"
-    " loadtest.report loadtest.running loadtest.statuses",
+    "loadtest.workers": "commandparts loadtest.plan loadtest.results loadtest.statuses"
+    " loadtest.worker",
+    "loadtest.running": "commandparts loadtest.credentials loadtest.demo loadtest.figures"
+    " loadtest.files loadtest.live loadtest.options loadtest.page loadtest.plan loadtest.probe"
+    " loadtest.reaching loadtest.statuses loadtest.workers",
+    "loadtest.command": "commandparts loadtest.conditions loadtest.credentials loadtest.options"
+    " loadtest.plan loadtest.report loadtest.running loadtest.statuses",
     "loadtest.__main__": "loadtest.command",
     # For whoever watches a process.
     "watched": "limits loginprotocol msgprotocol msgservice operations remote.door remote.servers",

@@ -10,7 +10,14 @@ from io import StringIO
 from twisted.trial.unittest import SynchronousTestCase
 
 from msgserver import passwords
-from msgserver.passwords import UNKNOWN, hashPassword, isHash, isPassword, main
+from msgserver.passwords import (
+    UNKNOWN,
+    hashPassword,
+    isHash,
+    isPassword,
+    main,
+    passwordToken,
+)
 
 # RFC 7914, section 12, the third vector: "pleaseletmein", "SodiumChloride", 16384, 8, 1.
 PUBLISHED = (
@@ -117,6 +124,20 @@ class HashTests(SynchronousTestCase):
         """Twice our own cost is still no matter."""
         self.assertTrue(isHash(f"scrypt$32768$8$1{SALT}{HASH}"))
         self.assertFalse(isPassword(b"any", f"scrypt$32768$8$1{SALT}{HASH}"))
+
+
+class TokenTests(SynchronousTestCase):
+    """What clients log in with."""
+
+    def test_token(self) -> None:
+        """It is that of the recorded login; text and bytes make the same."""
+        self.assertEqual(
+            passwordToken("alice", "sample", "password"), b"YWxpY2U=@c2FtcGxl:cGFzc3dvcmQ="
+        )
+        self.assertEqual(
+            passwordToken("\xe9", b"sample", b"\xff"),
+            passwordToken("\xe9".encode(), "sample", "\udcff"),
+        )
 
 
 class MainTests(SynchronousTestCase):

@@ -331,6 +331,15 @@ class LogTests(GateProcessesTestCase):
             },
         )
 
+    def test_ofItsOwn(self) -> None:
+        """What it tells of a process of its own, such as an agents' worker, has both names."""
+        said = {"time": "then", "level": "info", "source": "a.B", "message": "hello"}
+        said["process"] = "worker 3"
+        self.started[1].say(json.dumps(said).encode() + b"\n")
+        self.assertEqual(self.logged(), ["info [gate 2 worker 3] [a.B#info] hello"])
+        line = json.loads(formatAsJSON(self.events[-1]) or "")
+        self.assertEqual(line["process"], "gate 2 worker 3")
+
     def test_longest(self) -> None:
         """The longest line of a log is one that is read as what it is."""
         event = {"log_format": "x" * 59_800, "log_namespace": "a"}

@@ -4,6 +4,7 @@ Worker processes in memory: the real ends of the line, on pipes that a test move
 
 from __future__ import annotations
 
+import signal
 from typing import Any
 
 from twisted.internet.error import ConnectionDone, ProcessExitedAlready, ProcessTerminated
@@ -73,7 +74,10 @@ class Process:
         """Move what was written; say whether there was any."""
         toWorker, self._toWorker = self._toWorker, []
         fromWorker, self._fromWorker = self._fromWorker, []
-        if not self.isStuck and self.isAlive:
+        if self.isStuck:
+            # What is there for it to read is still there when it reads on.
+            self._toWorker, toWorker = toWorker + self._toWorker, []
+        elif self.isAlive:
             for data in toWorker:
                 self.host.dataReceived(data)
             if self.isEnding:
@@ -127,7 +131,8 @@ class Reactor(MemoryReactorClock):
         """See L{IReactorProcess.spawnProcess}."""
         if self.refusal is not None:
             raise self.refusal
-        self.started.append({"executable": executable, "args": args, **how})
+        held = signal.pthread_sigmask(signal.SIG_BLOCK, ())
+        self.started.append({"executable": executable, "args": args, "held": held, **how})
         process = Process(1001 + len(self.processes), pipes, self)
         self.processes.append(process)
         pipes.makeConnection(process)
@@ -144,6 +149,7 @@ class WorkersCase(AgentCase):
 
     processes = 2
     saveTimeout = 2.5
+    hangTimeout = 60.0
     factoryName = "tests.agents:makePlayer"
 
     def setUp(self) -> None:
@@ -157,6 +163,7 @@ class WorkersCase(AgentCase):
             pool=self.pool,
             ordered=self.ordered,
             saveTimeout=self.saveTimeout,
+            hangTimeout=self.hangTimeout,
             processes=self.processes,
             clock=self.reactor,
         )

@@ -38,7 +38,7 @@ from msgserver import Account
 from msgserver.client import MsgClient, login
 from msgserver.clientlogin import LoggedIn
 from msgserver.errors import MsgServerError, Refused
-from msgserver.wire.naming import encode64
+from msgserver.passwords import passwordToken
 
 PASSWORD_VARIABLE = "MSGSERVER_PASSWORD"
 """The environment variable that may have the password."""
@@ -119,8 +119,7 @@ class Plug:
 async def talk(reactor: IReactorTime, options: Namespace, password: str) -> None:
     """Connect, and do what is typed until there is no more."""
     uid, server = options.user.encode(), options.server.encode()
-    secret = password.encode(errors="surrogateescape")
-    token = b"%b@%b:%b" % (encode64(uid), encode64(server), encode64(secret))
+    token = passwordToken(uid, server, password)
     try:
         loginServer = Plug(clientFromString(reactor, options.login))
         gate = Plug(clientFromString(reactor, options.gate))

@@ -27,7 +27,7 @@ from examples.chat.crowdserver import PASSWORD, SERVER, CrowdServer, ServerFaile
 from examples.chat.member import Member
 from msgserver import Account
 from msgserver.client import MsgClient, login
-from msgserver.wire.naming import encode64
+from msgserver.passwords import passwordToken
 
 LOGINS_AT_ONCE = 16
 """How many log in at a time; each has its password checked."""
@@ -144,7 +144,7 @@ class Crowd:
 
     def _client(self, server: CrowdServer, name: str) -> MsgClient:
         uid = name.encode()
-        token = b"%b@%b:%b" % tuple(map(encode64, (uid, SERVER, PASSWORD)))
+        token = passwordToken(uid, SERVER, PASSWORD)
         places = [TCP4ClientEndpoint(self._reactor, "127.0.0.1", port) for port in server.ports]
         account = Account(SERVER, uid)
         return MsgClient(

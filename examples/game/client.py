@@ -31,7 +31,7 @@ from msgserver.clientlogin import LoggedIn
 from msgserver.errors import MsgServerError, Refused, RequestFailed
 from msgserver.identity import parseIdentity
 from msgserver.interfaces import Account
-from msgserver.wire.naming import encode64
+from msgserver.passwords import passwordToken
 
 PARSER = ArgumentParser(
     prog="python -m examples.game.client",
@@ -206,7 +206,7 @@ def _ways(
     @raise ValueError: an option is no good.
     """
     uid, server = options.user.encode(), options.server.encode()
-    token = b"%b@%b:%b" % (encode64(uid), encode64(server), encode64(password))
+    token = passwordToken(uid, server, password)
     loginServer = clientFromString(reactor, options.login)
     gate = clientFromString(reactor, options.gate)
     if options.identity is not None:

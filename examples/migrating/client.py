@@ -16,10 +16,11 @@ from argparse import ArgumentParser
 from os import urandom
 
 from msgserver.errors import ProtocolError, Refused
+from msgserver.passwords import passwordToken
 from msgserver.wire.classic import ClassicSuite
 from msgserver.wire.gate import Connected, GateClient, Response, requestPacket
 from msgserver.wire.login import Admitted, LoginClient
-from msgserver.wire.naming import User, encode64
+from msgserver.wire.naming import User
 
 _PATIENCE = 10.0
 """Seconds until a server is given up that says nothing."""
@@ -34,7 +35,7 @@ USER, SERVER, PASSWORD = b"hello", b"sample", b"password"
 
 def logIn(host: str, port: int) -> Admitted:
     """Log in: challenge, keys, proof and token, then the verdict."""
-    token = b"%b@%b:%b" % (encode64(USER), encode64(SERVER), encode64(PASSWORD))
+    token = passwordToken(USER, SERVER, PASSWORD)
     conversation = LoginClient(ClassicSuite(), token, urandom)
     with socket.create_connection((host, port), _PATIENCE) as connection:
         # The original never closes this connection, so the yes is all there is to wait for.

@@ -166,7 +166,9 @@ def _file(rest: str) -> SendFile:
 
 def _repeat(rest: str) -> Repeat:
     number, _, line = rest.strip().partition(" ")
-    if not number.isascii() or not number.isdecimal() or not 1 <= int(number) <= MAX_REPEAT:
+    # Not many digits: there is a number of them that Python does not read.
+    isNumber = number.isascii() and number.isdecimal() and len(number) <= len(str(MAX_REPEAT))
+    if not isNumber or not 1 <= int(number) <= MAX_REPEAT:
         raise Mistake(f"how many times? A number from 1 to {MAX_REPEAT} is wanted")
     # Without end, it would be a way to have Python run out of stack.
     if line.split(None, 1)[:1] == ["repeat"]:

@@ -13,10 +13,14 @@ from msgserver.aioprotocols import GateConversation
 from msgserver.clientlogin import LoggedIn
 from msgserver.commandline.commands import encoded
 from msgserver.commandline.options import Options
-from msgserver.commandline.statuses import Complaint, Status
+from msgserver.commandline.statuses import Status
+from msgserver.commandparts import Complaint
 from msgserver.errors import MsgServerError, Refused
 from msgserver.wire.classic import ClassicSuite
 from msgserver.wire.naming import Account
+
+# What OpenSSL makes of an answer that is none of TLS.
+_NO_TLS = {"WRONG_VERSION_NUMBER", "PACKET_LENGTH_TOO_LONG", "RECORD_LAYER_FAILURE"}
 
 
 class CommandClient(aio.MsgClient):
@@ -126,6 +130,8 @@ def reason(error: Exception) -> str:
     """Tell in words why something has failed, on one line."""
     if isinstance(error, ssl.SSLCertVerificationError):
         text = f"its certificate is not trusted: {error.verify_message}"
+    elif isinstance(error, ssl.SSLError) and getattr(error, "reason", None) in _NO_TLS:
+        text = "it does not speak TLS"
     else:
         text = (isinstance(error, OSError) and error.strerror) or str(error)
     return " ".join(text.split()) or type(error).__name__

@@ -11,12 +11,10 @@ from collections.abc import Callable, Mapping
 from getpass import getpass
 
 from msgserver.commandline.commands import encoded
-from msgserver.commandline.options import PASSWORD_VARIABLE, Options
-from msgserver.commandline.statuses import Complaint, Status
-from msgserver.wire.naming import encode64
-
-MAX_SECRET = 4096
-"""The most bytes of a password or token: more would not fit the line of a login (L1)."""
+from msgserver.commandline.options import Options
+from msgserver.commandline.statuses import Status
+from msgserver.commandparts import MAX_SECRET, PASSWORD_VARIABLE, Complaint, readSecrets
+from msgserver.passwords import passwordToken
 
 TERMINAL = "/dev/tty"
 """Where a password is asked for."""
@@ -35,9 +33,9 @@ def takeToken(
     @raise Complaint: there is none.
     """
     if options.tokenFile is not None:
-        return _read(options.tokenFile, "token")
+        return readSecrets(options.tokenFile, "token", MAX_SECRET)
     if options.passwordFile is not None:
-        password = _read(options.passwordFile, "password").splitlines()[0]
+        password = readSecrets(options.passwordFile, "password", MAX_SECRET).splitlines()[0]
     elif (found := environment.get(PASSWORD_VARIABLE)) is not None:
         password = encoded(found)
     else:
@@ -46,23 +44,7 @@ def takeToken(
         raise Complaint(Status.MISTAKEN, "the password is empty")
     if len(password) > MAX_SECRET:
         raise Complaint(Status.MISTAKEN, f"the password has more than {MAX_SECRET} bytes")
-    parts = encoded(options.user), encoded(options.server), password
-    return b"%b@%b:%b" % tuple(map(encode64, parts))
-
-
-def _read(path: str, what: str) -> bytes:
-    try:
-        with open(path, "rb") as file:
-            content = file.read(MAX_SECRET + 1)
-    except OSError as error:
-        raise Complaint(
-            Status.MISTAKEN, f"the {what} cannot be read from {path}: {error.strerror}"
-        ) from None
-    if not content:
-        raise Complaint(Status.MISTAKEN, f"{path} is empty, and no {what}")
-    if len(content) > MAX_SECRET:
-        raise Complaint(Status.MISTAKEN, f"{path} has more than {MAX_SECRET} bytes, and no {what}")
-    return content
+    return passwordToken(options.user, options.server, password)
 
 
 def _ask(prompt: str, ask: Callable[[str], str]) -> str:

@@ -11,7 +11,8 @@ from typing import Self
 
 from msgserver.commandline.events import Event
 from msgserver.commandline.output import Closed, Output
-from msgserver.commandline.statuses import Complaint, Status
+from msgserver.commandline.statuses import Status
+from msgserver.commandparts import Complaint
 
 
 class Record(Output):

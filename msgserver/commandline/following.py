@@ -5,6 +5,7 @@ What the server pushes: shown as it comes, and kept for whoever expects it.
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Callable
 
 from msgserver.commandline.clients import Client
@@ -34,13 +35,15 @@ class Follower:
         self._showMessage = showMessage
         self._showNote = showNote
         self._tasks: dict[bytes, asyncio.Task[None]] = {}
-        self._kept: asyncio.Queue[bytes] = asyncio.Queue(MAX_KEPT)
+        self._kept: deque[bytes] = deque(maxlen=MAX_KEPT)
+        self._changed = asyncio.Event()
 
     def follow(self, prefix: bytes) -> None:
         """Follow what polls of this prefix give, if that is not done already."""
         task = self._tasks.get(prefix)
         if task is None or task.done():
-            self._tasks[prefix] = asyncio.create_task(self._follow(prefix))
+            task = self._tasks[prefix] = asyncio.create_task(self._follow(prefix))
+            task.add_done_callback(lambda _: self._changed.set())
 
     async def expect(self, content: bytes, seconds: float | None) -> None:
         """
@@ -50,13 +53,18 @@ class Follower:
         @param seconds: how long to wait; None for ever.
         @raise Unexpected: it is another, or there is none.
         """
-        if self._kept.empty() and all(task.done() for task in self._tasks.values()):
+        if not self._tasks:
             raise Unexpected('"messages" has to ask for messages first')
         try:
             async with asyncio.timeout(seconds):
-                message = await self._kept.get()
+                while not self._kept:
+                    if all(task.done() for task in self._tasks.values()):
+                        raise Unexpected("the server gives no messages")
+                    self._changed.clear()
+                    await self._changed.wait()
         except TimeoutError:
             raise Unexpected(f"no message within {seconds:g} seconds") from None
+        message = self._kept.popleft()
         if message != content:
             raise Unexpected(
                 f"the message should be {contentText(content)}, not {contentText(message)}"
@@ -86,7 +94,6 @@ class Follower:
                 return
 
     def _take(self, message: bytes) -> None:
-        if self._kept.full():
-            self._kept.get_nowait()
-        self._kept.put_nowait(message)
+        self._kept.append(message)
+        self._changed.set()
         self._showMessage(message)

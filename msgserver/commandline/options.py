@@ -14,7 +14,8 @@ from attrs import frozen
 from msgserver.clientlogin import MAX_UNANSWERED
 from msgserver.commandline.commands import HELP
 from msgserver.commandline.statuses import NAME, Status
-from msgserver.commandline.values import address, identity, number, seconds, secondsOrNone
+from msgserver.commandline.values import number, seconds, secondsOrNone
+from msgserver.commandparts import PASSWORD_VARIABLE, address, identity
 
 LOGIN = "127.0.0.1:8001"
 GATE = "127.0.0.1:8888"
@@ -26,9 +27,6 @@ REQUEST_TIMEOUT = 30.0
 
 CONNECT_TIMEOUT = 10.0
 """Seconds until the first connection, by default."""
-
-PASSWORD_VARIABLE = "MSGSERVER_PASSWORD"
-"""The environment variable that may have the password."""
 
 _WIDTH = 79
 

@@ -11,7 +11,8 @@ from importlib.util import find_spec
 from typing import Any, TextIO
 
 from msgserver.commandline.events import Event, Kind, contentText
-from msgserver.commandline.statuses import Complaint, Status
+from msgserver.commandline.statuses import Status
+from msgserver.commandparts import Complaint
 
 INSTALL = "pip install 'msgserver[client]'"
 """What gets colours and a prompt that can be edited."""

@@ -18,8 +18,9 @@ from msgserver.commandline.events import Event, printable
 from msgserver.commandline.options import Options, parse
 from msgserver.commandline.output import Closed, chooseOutput, hint
 from msgserver.commandline.sources import Interrupted, Source, chooseSource
-from msgserver.commandline.statuses import NAME, Complaint, Status
+from msgserver.commandline.statuses import NAME, Status
 from msgserver.commandline.talking import Talk
+from msgserver.commandparts import Complaint
 
 
 def run(arguments: Sequence[str] | None = None) -> Status:
@@ -38,7 +39,7 @@ def run(arguments: Sequence[str] | None = None) -> Status:
         return asyncio.run(_talk(options, token, source))
     except Complaint as complaint:
         _complain(str(complaint))
-        return complaint.status
+        return Status(complaint.status)
     except Closed:
         # Whoever reads from a pipe may have seen enough, as head has.
         _discard(sys.stdout)

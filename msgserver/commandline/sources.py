@@ -16,7 +16,8 @@ from attrs import frozen
 from msgserver.commandline.commands import VERBS, Mistake, parse
 from msgserver.commandline.options import Options
 from msgserver.commandline.output import isTerminal
-from msgserver.commandline.statuses import Complaint, Status
+from msgserver.commandline.statuses import Status
+from msgserver.commandparts import Complaint
 
 MAX_LINE = 1024 * 1024
 """The most bytes of a line that is read from a pipe; the longest request takes 131,062 as hex."""

@@ -21,17 +21,5 @@ class Status(IntEnum):
     INTERRUPTED = 130
 
 
-class Complaint(Exception):
-    """
-    Why the command ends here; its text is one line, for whoever typed it.
-
-    @ivar status: the exit status.
-    """
-
-    def __init__(self, status: Status, text: str) -> None:
-        super().__init__(text)
-        self.status = status
-
-
 class Unexpected(Exception):
     """An expectation was not met; the text says what it was."""

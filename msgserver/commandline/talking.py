@@ -16,7 +16,8 @@ from msgserver.commandline.conversation import Conversation, Quit
 from msgserver.commandline.display import Display
 from msgserver.commandline.events import Event, nameOf
 from msgserver.commandline.sources import Line, Source
-from msgserver.commandline.statuses import Complaint, Status, Unexpected
+from msgserver.commandline.statuses import Status, Unexpected
+from msgserver.commandparts import Complaint
 from msgserver.errors import Refused
 
 GREETING = '"help" lists the commands; a line that begins with none of them is sent as it is'

@@ -7,30 +7,6 @@ from __future__ import annotations
 from argparse import ArgumentTypeError
 from math import isfinite
 
-from msgserver.clientlogin import parseAddress
-from msgserver.errors import ProtocolError
-from msgserver.identity import parseIdentity
-
-
-def address(text: str) -> str:
-    """Read where a server is: C{host:port}, C{[IPv6 address]:port} or C{unix:} and a path."""
-    if text.startswith("unix:") and text != "unix:":
-        return text
-    try:
-        parseAddress(text)
-    except ProtocolError:
-        raise ArgumentTypeError("host:port, [IPv6 address]:port or unix:/path is wanted") from None
-    return text
-
-
-def identity(text: str) -> str:
-    """Read the public part of an identity key."""
-    try:
-        parseIdentity(text)
-    except ValueError as error:
-        raise ArgumentTypeError(str(error)) from None
-    return text
-
 
 def secondsOrNone(text: str) -> float:
     """Read a number of seconds, which may be 0."""

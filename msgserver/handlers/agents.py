@@ -51,6 +51,9 @@ EVENTS = (
 )
 """What an L{AgentHandler} counts."""
 
+MAX_PROCESSES = 256
+"""Worker processes of one handler at most; as many as a gate may have."""
+
 _NO_OPTIONS: Mapping[str, Any] = MappingProxyType({})
 
 _SUBID_ENTROPY = 12
@@ -104,6 +107,8 @@ class AgentHandler:
     @param saveTimeout: seconds that the end of a login waits for: half of it at most for
         requests that are running, the rest for C{save}. It should be below C{kick_timeout}.
     @param processes: how many worker processes the agents live in; 0: they live in this one.
+    @param hangTimeout: seconds that a worker may give no sign of life, as while an agent computes,
+        before it is killed and started anew; 0: for ever.
     @param clock: the reactor, where it is not the global one.
     @raise ValueError: one of these is not as it must be.
     """
@@ -120,10 +125,15 @@ class AgentHandler:
         ordered: bool = True,
         saveTimeout: float = 2.5,
         processes: int = 0,
+        hangTimeout: float = 60.0,
         clock: IReactorTime | None = None,
     ) -> None:
         _check(options=options, pool=pool, ordered=ordered, processes=processes)
-        _checkTime(saveTimeout)
+        if processes > MAX_PROCESSES:
+            raise ValueError(f"processes: must be at most {MAX_PROCESSES}, not {processes}")
+        _checkTime("saveTimeout", saveTimeout)
+        if hangTimeout != 0:
+            _checkTime("hangTimeout", hangTimeout)
         if clock is None:
             from twisted.internet import reactor
 
@@ -136,7 +146,7 @@ class AgentHandler:
             self._agents = Pool(make, pool, clock, self._count)
         elif isinstance(agentFactory, str):
             begin = Beginning(agentFactory, dict(options), pool, saveTimeout)
-            self._agents = Workers(begin, processes, clock, self._count)
+            self._agents = Workers(begin, processes, clock, self._count, hangTimeout)
         else:
             raise ValueError("agentFactory: must be text, module:Name, where there are processes")
         self._seats: dict[bytes, Seat] = {}
@@ -277,7 +287,7 @@ def _check(*, options: object, ordered: object, **numbers: object) -> None:
             raise ValueError(f"{name}: must be a whole number, 0 or more, not {number!r}")
 
 
-def _checkTime(seconds: object) -> None:
+def _checkTime(name: str, seconds: object) -> None:
     isNumber = isinstance(seconds, int | float) and not isinstance(seconds, bool)
     if not isNumber or not 0 < cast(float, seconds) < inf:
-        raise ValueError(f"saveTimeout: must be a number of seconds above 0, not {seconds!r}")
+        raise ValueError(f"{name}: must be a number of seconds above 0, not {seconds!r}")

@@ -279,5 +279,5 @@ class _Box:
 
 
 def _check(name: str, value: float, least: int) -> None:
-    if value < least:
+    if not value >= least:  # Nor is what is no number.
         raise ValueError(f"{name}: must be {least} or more, not {value}")

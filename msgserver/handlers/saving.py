@@ -18,7 +18,7 @@ from msgserver.later import asked, within
 
 class Saving:
     """
-    Saves agents, and knows which logins have ended whose agents are not saved yet.
+    Saves agents, and knows whose logins are ending, or have ended, and are not saved yet.
 
     @param timeout: seconds that the end of a login waits at most: half of it for requests that
         are running, and what is left for C{save}.
@@ -39,7 +39,8 @@ class Saving:
         self._timeout = timeout
         self._count = count
         self._forget = forget
-        # By uid: logins that have ended, until they are saved.
+        # By uid: the saves that are not over yet. Not only of logins that have ended: where a kick
+        # is given up, or by another login server, the next login comes before that.
         self._leaving: dict[bytes, set[Deferred[None]]] = {}
 
     def save(self, seat: Seat) -> Deferred[None]:
@@ -53,16 +54,14 @@ class Saving:
 
     def leave(self, seat: Seat) -> Deferred[None]:
         """Do as L{save} does, and let go of the agent when that is over, however late."""
-        saving = self._begin(seat)
-        self._leaving.setdefault(seat.user.uid, set()).add(saving)
-        saving.addCallback(self._left, seat, saving)
+        self._begin(seat).addCallback(lambda _: self._forget(seat))
         return self._inTime(seat)
 
     def allLeft(self, uid: bytes | None = None) -> Deferred[bool]:
         """
-        Wait until all have left, or all of a user's logins.
+        Wait until all are saved whose seats are closed, or all of a user's.
 
-        @return: whether they have within the time; never fails.
+        @return: whether they are within the time; never fails.
         """
         uids = self._leaving if uid is None else {uid} & self._leaving.keys()
         saving = [each for one in uids for each in self._leaving[one]]
@@ -72,8 +71,9 @@ class Saving:
 
     def _begin(self, seat: Seat) -> Deferred[None]:
         seat.close()
-        seat.saving = Deferred.fromCoroutine(self._saveWhenQuiet(seat, seat.saving))
-        return seat.saving
+        seat.saving = saving = Deferred.fromCoroutine(self._saveWhenQuiet(seat, seat.saving))
+        self._leaving.setdefault(seat.user.uid, set()).add(saving)
+        return saving.addCallback(self._over, seat.user.uid, saving)
 
     def _inTime(self, seat: Seat) -> Deferred[None]:
         assert seat.saving is not None
@@ -130,9 +130,8 @@ class Saving:
             **({} if failure is None else {"log_failure": failure}),
         )
 
-    def _left(self, _: None, seat: Seat, saving: Deferred[None]) -> None:
-        leaving = self._leaving[seat.user.uid]
+    def _over(self, _: None, uid: bytes, saving: Deferred[None]) -> None:
+        leaving = self._leaving[uid]
         leaving.discard(saving)
         if not leaving:
-            del self._leaving[seat.user.uid]
-        self._forget(seat)
+            del self._leaving[uid]

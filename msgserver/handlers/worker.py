@@ -13,11 +13,11 @@ import os
 import pickle
 import signal
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from contextvars import copy_context
 from typing import Any
 
-from twisted.internet.defer import Deferred, DeferredList, succeed
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.protocol import connectionDone
 from twisted.logger import (
@@ -28,13 +28,15 @@ from twisted.logger import (
     globalLogBeginner,
 )
 from twisted.python.failure import Failure
-from zope.interface import implementer
 
 from msgserver.current import CURRENT, Serving
-from msgserver.errors import InvalidState
 from msgserver.handlers.pool import Pool, agentMaker
+from msgserver.handlers.saving import Saving
+from msgserver.handlers.seats import Seat
+from msgserver.handlers.workergate import WorkerGate
 from msgserver.handlers.workerprotocol import (
     FROM_WORKER,
+    HELD_SIGNALS,
     TO_WORKER,
     Begin,
     Count,
@@ -42,14 +44,15 @@ from msgserver.handlers.workerprotocol import (
     Line,
     Load,
     Logout,
+    Ping,
     Request,
     Tell,
     WorkerError,
     responseOf,
 )
-from msgserver.interfaces import IAgent, IMsgGate, User
+from msgserver.interfaces import IAgent, User
 from msgserver.jsonlog import jsonLogObserver
-from msgserver.later import asked, within
+from msgserver.later import asked
 from msgserver.wire.naming import parseUsername
 
 _Response = dict[str, bytes]
@@ -68,8 +71,11 @@ class AgentHost(Line):
         super().__init__()
         self._clock = clock
         self._onEnded = ended
-        self._agents: dict[bytes, IAgent] = {}
-        self._saveTimeout = 0.0
+        # Those that have loaded, by username: what else there is would undo, if it were saved,
+        # what was saved before.
+        self._seats: dict[bytes, Seat] = {}
+        self._loading: set[bytes] = set()
+        self._saving: Saving
         self._pool: Pool
         self._gate: WorkerGate
 
@@ -81,13 +87,13 @@ class AgentHost(Line):
         try:
             told = pickle.loads(settings)
             sys.path[:] = told["path"]
-            self._saveTimeout = told["saveTimeout"]
             make = agentMaker(told["agentFactory"], told["options"])
         except ValueError as error:
             return responseOf(Failure(WorkerError(str(error))))
         except Exception:
             return responseOf(Failure())
-        self._gate = WorkerGate(told["servername"], self)
+        self._gate = WorkerGate(told["servername"], self.logout)
+        self._saving = Saving(self._clock, told["saveTimeout"], _uncounted, self._forgetSeat)
         self._pool = Pool(make, told["pool"], self._clock, self._count)
         self._pool.start(self._gate)
         return responseOf(None)
@@ -96,37 +102,49 @@ class AgentHost(Line):
     def load(self, username: bytes) -> Any:
         """See L{Load}."""
         try:
-            agent = self._pool.take(parseUsername(username), self._gate)
+            user = parseUsername(username)
+            agent = self._pool.take(user, self._gate)
         except Exception:
             return responseOf(Failure())
-        self._agents[username] = agent
-        return asked(agent.load).addBoth(self._toldBy)
+        self._loading.add(username)
+        return asked(agent.load).addBoth(self._loaded, user, agent).addBoth(self._toldBy)
 
     @Request.responder
     def request(self, username: bytes, session: bytes, content: bytes) -> Any:
         """See L{Request}."""
-        agent = self._agents.get(username)
-        if agent is None:
+        seat = self._seats.get(username)
+        if seat is None:
             return self._nobody(username)
         serving = Serving()
-        serving.user = agent.user
+        serving.user = seat.user
         serving.session = session or None
         context = copy_context()
         context.run(CURRENT.set, serving)
-        return context.run(asked, agent.request, content).addBoth(self._answered, serving)
+        return context.run(asked, seat.ask, content).addBoth(self._answered, serving)
 
     @Tell.responder
     def tell(self, username: bytes, method: bytes) -> Any:
         """See L{Tell}."""
-        agent = self._agents.get(username)
-        if agent is None:
+        seat = self._seats.get(username)
+        if seat is None:
             return self._nobody(username)
-        return asked(getattr(agent, method.decode())).addBoth(self._toldBy)
+        told = asked(getattr(seat.agent, method.decode()))
+        seat.isUnsaved = method != b"save"
+        if not seat.isUnsaved:
+            seat.saving = Deferred()
+            told.addBoth(self._saved, seat, seat.saving)
+        return told.addBoth(self._toldBy)
+
+    @Ping.responder
+    def ping(self) -> _Response:
+        """See L{Ping}."""
+        return responseOf(None)
 
     @Forget.responder
     def forget(self, username: bytes) -> dict[str, object]:
         """See L{Forget}."""
-        self._agents.pop(username, None)
+        self._loading.discard(username)
+        self._seats.pop(username, None)
         return {}
 
     # What the gate is told
@@ -134,9 +152,11 @@ class AgentHost(Line):
     def logout(self, user: User) -> Deferred[None]:
         """Have a login ended, behind the answers that are ready in this turn of the reactor."""
 
+        username = user.username
+
         def tell() -> None:
             if not self.isLost:
-                self.call(Logout, username=user.username)
+                self.call(Logout, username=username)
             told.callback(None)
 
         told: Deferred[None] = Deferred()
@@ -149,19 +169,30 @@ class AgentHost(Line):
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """The gate has ended, or died: keep what is left, then end."""
         Line.connectionLost(self, reason)
-        self._saveAll().addBoth(lambda _: self._onEnded())
+        if not self._seats:
+            self._onEnded()
+            return
+        for seat in tuple(self._seats.values()):
+            self._saving.leave(seat)
+        self._saving.allLeft().addCallback(lambda _: self._onEnded())
 
-    def _saveAll(self) -> Deferred[Any]:
-        if not self._agents:
-            return succeed(None)
-        saving = [
-            asked(agent.save).addErrback(self._notSaved, agent) for agent in self._agents.values()
-        ]
-        return within(self._clock, self._saveTimeout, DeferredList(saving))
+    def _loaded(self, result: object, user: User, agent: IAgent) -> object:
+        # Otherwise it has been forgotten meanwhile.
+        if user.username in self._loading:
+            self._loading.discard(user.username)
+            if not isinstance(result, Failure):
+                # Side by side: their order is the gate's affair.
+                self._seats[user.username] = Seat(user, agent, isOrdered=False)
+        return result
 
-    def _notSaved(self, failure: Failure, agent: IAgent) -> None:
-        # Whom it is told to is gone, most likely; but not what users have set up themselves.
-        self.log.failure("the agent of {user} could not be saved", failure, user=agent.user)
+    def _saved(self, result: object, seat: Seat, saving: Deferred[None]) -> object:
+        if isinstance(result, Failure):
+            seat.isUnsaved = True
+        saving.callback(None)
+        return result
+
+    def _forgetSeat(self, seat: Seat) -> None:
+        self._seats.pop(seat.user.username, None)
 
     def _answered(self, result: object, serving: Serving) -> _Response:
         serving.session = None
@@ -177,57 +208,8 @@ class AgentHost(Line):
         return responseOf(Failure(WorkerError(f"there is no agent of {username!r} here")))
 
 
-@implementer(IMsgGate)
-class WorkerGate:
-    """
-    The gate as agents in a worker see it: who is online it does not know, and it cannot admit.
-
-    @param host: what it tells.
-    """
-
-    def __init__(self, servername: bytes, host: AgentHost) -> None:
-        self.servername = servername
-        self._host = host
-
-    def userid(self, username: bytes) -> User:
-        """See L{IMsgGate.userid}."""
-        return parseUsername(username)
-
-    def username(self, uid: bytes, subid: bytes, server: bytes) -> bytes:
-        """See L{IMsgGate.username}."""
-        return User(uid, subid, server).username
-
-    def logout(self, user: User) -> Deferred[None]:
-        """
-        See L{IMsgGate.logout}.
-
-        @return: fires when the gate has been told.
-        """
-        return self._host.logout(user)
-
-    def login(self, user: User, secret: bytes) -> None:
-        """
-        Refuse.
-
-        @raise InvalidState: always.
-        """
-        raise InvalidState("gate.login is not there in a worker process")
-
-    def ip(self, user: User) -> str | None:
-        """
-        Refuse.
-
-        @raise InvalidState: always.
-        """
-        raise InvalidState("gate.ip is not there in a worker process")
-
-    def online(self) -> Iterable[User]:
-        """
-        Refuse.
-
-        @raise InvalidState: always.
-        """
-        raise InvalidState("gate.online is not there in a worker process")
+def _uncounted(event: str) -> None:
+    """Count nothing: the gate, which does, is gone."""
 
 
 def main() -> None:
@@ -271,8 +253,10 @@ def _run() -> None:
 
 
 def _ignoreSignals() -> None:
-    for ignored in (signal.SIGINT, signal.SIGTERM):
+    for ignored in HELD_SIGNALS:
         signal.signal(ignored, signal.SIG_IGN)
+    # What agents start has them.
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, HELD_SIGNALS)
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ each with what has become of it. Of its own accord the worker tells L{Logout} an
 
 from __future__ import annotations
 
+import signal
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -22,6 +23,9 @@ TO_WORKER = 3
 
 FROM_WORKER = 4
 """And the one on which it answers."""
+
+HELD_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+"""What a worker takes no notice of: held back until it ignores them."""
 
 _PIECE = 0xFFFF
 """Bytes of a value of AMP at most."""
@@ -101,6 +105,10 @@ class Tell(Call):
     """Call a method of an agent that takes nothing: C{away}, C{back} or C{save}."""
 
     arguments = [(b"username", amp.String()), (b"method", amp.String())]
+
+
+class Ping(Call):
+    """Give a sign of life."""
 
 
 class Forget(amp.Command):
@@ -194,7 +202,11 @@ def responseOf(result: object) -> dict[str, bytes]:
     @param result: what the agent has given: for a request, its answer; or a Failure.
     """
     if isinstance(result, Failure):
-        return _failure(result)
+        try:
+            return _failure(result)
+        except Exception:
+            # An error whose text raises: by AMP, that would end the line, and all agents with it.
+            return _failed(result.getTraceback())
     if result is None:
         result = b""
     if isinstance(result, bytes) and len(result) <= MAX_RESPONSE:

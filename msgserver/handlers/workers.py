@@ -19,10 +19,9 @@ from twisted.python.failure import Failure
 
 from msgserver.errors import Forbidden
 from msgserver.handlers.remoteagents import RemoteAgent
+from msgserver.handlers.watching import Watch
 from msgserver.handlers.workerpipes import WorkerPipes
 from msgserver.handlers.workerprotocol import (
-    FROM_WORKER,
-    TO_WORKER,
     Begin,
     Count,
     Line,
@@ -48,8 +47,6 @@ STEADY = 5.0
 STOP_WAIT = 2.0
 """Seconds that a worker may take to end, beyond C{saveTimeout}, before it is killed."""
 
-_MODULE = "msgserver.handlers.worker"
-
 
 @frozen
 class Beginning:
@@ -74,6 +71,7 @@ class Workers:
     @param processes: how many; 1 or more.
     @param reactor: starts processes, and is the clock.
     @param count: counts an event.
+    @param hangTimeout: seconds that one may give no sign of life before it is killed; 0: for ever.
     @raise ValueError: the options cannot be sent to another process.
     """
 
@@ -83,6 +81,7 @@ class Workers:
         processes: int,
         reactor: Any,
         count: Callable[[str], None],
+        hangTimeout: float,
     ) -> None:
         try:
             pickle.dumps(beginning.options)
@@ -91,6 +90,7 @@ class Workers:
         self.beginning = beginning
         self.reactor = reactor
         self.count = count
+        self.hangTimeout = hangTimeout
         # Where the config was read, and its handlers found: twistd may go elsewhere.
         self.folder = os.getcwd()
         self._workers = [Worker(f"worker {number + 1}", self) for number in range(processes)]
@@ -141,6 +141,7 @@ class Worker:
         self._reactor = workers.reactor
         self._line: Line | None = None
         self._pipes: WorkerPipes | None = None
+        self._watch: Watch | None = None
         self._waiting: list[Deferred[Line]] = []
         self._deaths = 0
         self._startedAt = 0.0
@@ -155,21 +156,7 @@ class Worker:
         line = _GateLine(self._workers)
         pipes = WorkerPipes(self.name, line, self._reactor, self._lost, self._ended)
         try:
-            with open(os.devnull, "rb") as nothing:
-                self._reactor.spawnProcess(
-                    pipes,
-                    sys.executable,
-                    [sys.executable, "-m", _MODULE],
-                    env=dict(os.environ),
-                    path=self._workers.folder,
-                    childFDs={
-                        0: nothing.fileno(),
-                        1: "r",
-                        2: "r",
-                        TO_WORKER: "w",
-                        FROM_WORKER: "r",
-                    },
-                )
+            pipes.spawn(self._workers.folder)
         except OSError as error:
             self._ended(f"it could not be started: {error}")
             return
@@ -181,6 +168,8 @@ class Worker:
         }
         begun = ask(line, Begin, settings=pickle.dumps(settings))
         begun.addCallbacks(self._begun, self._notBegun, (line,), errbackArgs=(pipes,))
+        self._watch = Watch(line, self._reactor, self._workers.hangTimeout, self._hung)
+        self._watch.start()
 
     def stop(self) -> Deferred[None]:
         """
@@ -194,6 +183,8 @@ class Worker:
             each.errback(Forbidden(f"{self.name} is stopping"))
         if self._restarting is not None:
             self._restarting.cancel()
+        if self._watch is not None:
+            self._watch.stop()
         if self._pipes is None:
             return succeed(None)
         self._onEnded = Deferred()
@@ -240,10 +231,22 @@ class Worker:
             self.log.error("{worker} cannot begin: {why}", worker=self.name, why=failure.value)
             pipes.kill()
 
+    def _hung(self) -> None:
+        self.log.error(
+            "{worker} has given no sign of life for {seconds:g} s: it is killed",
+            event="worker_hangs",
+            worker=self.name,
+            seconds=self._workers.hangTimeout,
+        )
+        if self._pipes is not None:
+            self._pipes.kill()
+
     def _lost(self) -> None:
         """The agents are gone, and their users with them: whoever logs in again loads anew."""
         self._line = None
         agents, self.agents = self.agents, set()
+        if self._watch is not None:
+            self._watch.stop()
         if self._isStopping:
             return
         if self._pipes is not None:

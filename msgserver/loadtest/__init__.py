@@ -16,8 +16,8 @@ From the bottom up:
   - L{msgserver.loadtest.worker}: a process; L{msgserver.loadtest.workers}: all of them;
     L{msgserver.loadtest.files}: how many connections each may have
   - L{msgserver.loadtest.server}: a server to try it on; L{msgserver.loadtest.demo}: its process
-  - L{msgserver.loadtest.units}, L{msgserver.loadtest.conditions}, L{msgserver.loadtest.figures}: what
-    is made of the results, and what to think of them
+  - L{msgserver.loadtest.units}, L{msgserver.loadtest.conditions},
+    L{msgserver.loadtest.figures}: what is made of the results, and what to think of them
   - L{msgserver.loadtest.live}, L{msgserver.loadtest.report}: as text
   - L{msgserver.loadtest.charts}, L{msgserver.loadtest.page}: as a page of HTML
   - L{msgserver.loadtest.optionvalues}, L{msgserver.loadtest.optiongroups},

@@ -17,11 +17,12 @@ from attrs import evolve
 from twisted.internet.defer import Deferred
 from twisted.internet.task import react
 
+from msgserver.commandparts import Complaint
 from msgserver.loadtest.conditions import versionOf
 from msgserver.loadtest.credentials import passwordTokens, takePassword, tokensFromFile
 from msgserver.loadtest.options import Options, parse
 from msgserver.loadtest.plan import withTarget
-from msgserver.loadtest.statuses import NAME, Complaint, Status
+from msgserver.loadtest.statuses import NAME, Status
 
 _NEEDED = {"hdrh": "hdrhistogram", "rich": "rich"}
 _NEEDED_FOR_HTML = {"matplotlib": "matplotlib"}

@@ -8,15 +8,10 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 
+from msgserver.commandparts import MAX_SECRET, PASSWORD_VARIABLE, Complaint, readSecrets
 from msgserver.loadtest.plan import Plan
-from msgserver.loadtest.statuses import Complaint, Status
-from msgserver.wire.naming import encode64
-
-PASSWORD_VARIABLE = "MSGSERVER_PASSWORD"
-"""The environment variable that may have the password."""
-
-MAX_TOKEN = 4096
-"""The most bytes of a password or of a token: more would not fit the line of a login (L1)."""
+from msgserver.loadtest.statuses import Status
+from msgserver.passwords import passwordToken
 
 
 def tokensFromFile(path: str, users: int) -> tuple[str, ...]:
@@ -27,7 +22,7 @@ def tokensFromFile(path: str, users: int) -> tuple[str, ...]:
     @return: as L{msgserver.loadtest.plan.Target} has them.
     @raise Complaint: it cannot be read, or has too few.
     """
-    lines = _read(path, "token").splitlines()
+    lines = readSecrets(path, "token").splitlines()
     tokens = tuple(os.fsdecode(line) for line in lines[:users])
     if 1 < len(tokens) < users:
         raise Complaint(
@@ -36,9 +31,9 @@ def tokensFromFile(path: str, users: int) -> tuple[str, ...]:
             " line for all, with {n} or {user} in it",
         )
     for number, line in enumerate(lines[:users], 1):
-        if not 0 < len(line) <= MAX_TOKEN:
+        if not 0 < len(line) <= MAX_SECRET:
             raise Complaint(
-                Status.MISTAKEN, f"{path}:{number}: a token has 1 to {MAX_TOKEN:,} bytes"
+                Status.MISTAKEN, f"{path}:{number}: a token has 1 to {MAX_SECRET:,} bytes"
             )
     return tokens
 
@@ -51,13 +46,13 @@ def takePassword(path: str | None, environment: Mapping[str, str] = os.environ) 
     @raise Complaint: there is none.
     """
     if path is not None:
-        password = _read(path, "password").splitlines()[0]
+        password = readSecrets(path, "password").splitlines()[0]
     else:
         password = os.fsencode(environment.get(PASSWORD_VARIABLE, ""))
-    if not 0 < len(password) <= MAX_TOKEN:
+    if not 0 < len(password) <= MAX_SECRET:
         raise Complaint(
             Status.MISTAKEN,
-            f"the users' password is wanted, 1 to {MAX_TOKEN:,} bytes: --password-file FILE or"
+            f"the users' password is wanted, 1 to {MAX_SECRET:,} bytes: --password-file FILE or"
             f" {PASSWORD_VARIABLE} can have it; or --demo, to try a server of its own",
         )
     return password
@@ -67,23 +62,6 @@ def passwordTokens(plan: Plan, password: bytes) -> tuple[str, ...]:
     """Write the tokens of all users, who have one password."""
     target = plan.target
     numbers = range(1, plan.users + 1)
-    return tuple(passwordToken(target.nameOf(n), target.server, password) for n in numbers)
-
-
-def passwordToken(name: bytes, server: str, password: bytes) -> str:
-    """Write the token that L{msgserver.handlers.PasswordLoginHandler} wants."""
-    parts = name, os.fsencode(server), password
-    return (b"%b@%b:%b" % tuple(map(encode64, parts))).decode()
-
-
-def _read(path: str, what: str) -> bytes:
-    try:
-        with open(path, "rb") as file:
-            content = file.read()
-    except OSError as error:
-        raise Complaint(
-            Status.MISTAKEN, f"the {what} cannot be read from {path}: {error.strerror}"
-        ) from None
-    if not content.strip():
-        raise Complaint(Status.MISTAKEN, f"{path} is empty, and no {what}")
-    return content
+    return tuple(
+        passwordToken(target.nameOf(number), target.server, password).decode() for number in numbers
+    )

@@ -17,8 +17,9 @@ from twisted.internet.interfaces import IReactorProcess
 from twisted.internet.protocol import ProcessProtocol
 from twisted.python.failure import Failure
 
+from msgserver.commandparts import Complaint
 from msgserver.loadtest.server import DEMO_CONFIG
-from msgserver.loadtest.statuses import Complaint, Status
+from msgserver.loadtest.statuses import Status
 
 _ANYWHERE = "tcp:0:interface=127.0.0.1:backlog=1024"
 # In a group of its own, as Ctrl-C is not for it; it ends when its standard input does.

@@ -6,8 +6,9 @@ from __future__ import annotations
 
 from contextlib import suppress
 
+from msgserver.commandparts import Complaint
 from msgserver.loadtest.plan import Plan
-from msgserver.loadtest.statuses import Complaint, Status
+from msgserver.loadtest.statuses import Status
 
 _SPARE = 256
 """How many files a process has besides its users' connections; logins that linger among them."""

@@ -7,10 +7,9 @@ from __future__ import annotations
 from argparse import ArgumentParser
 
 from msgserver.clientlogin import MAX_UNANSWERED
+from msgserver.commandparts import address, identity
 from msgserver.loadtest.optionvalues import (
-    address,
     expectation,
-    identity,
     name,
     positive,
     rangeOf,

@@ -9,9 +9,6 @@ from collections.abc import Callable
 from math import isfinite
 from typing import Any
 
-from msgserver.clientlogin import parseAddress
-from msgserver.errors import ProtocolError
-from msgserver.identity import parseIdentity
 from msgserver.loadtest.dialogue import KINDS, parseExpectation
 
 
@@ -24,26 +21,6 @@ def textOf(path: str) -> str:
         raise ArgumentTypeError(f"{path} cannot be read: {error.strerror}") from None
     except UnicodeDecodeError:
         raise ArgumentTypeError(f"{path} is no PEM file") from None
-
-
-def address(text: str) -> str:
-    """Read where a server is."""
-    if text.startswith("unix:") and text != "unix:":
-        return text
-    try:
-        parseAddress(text)
-    except ProtocolError:
-        raise ArgumentTypeError("host:port, [IPv6 address]:port or unix:/path is wanted") from None
-    return text
-
-
-def identity(text: str) -> str:
-    """Read the public part of an identity key."""
-    try:
-        parseIdentity(text)
-    except ValueError as error:
-        raise ArgumentTypeError(str(error)) from None
-    return text
 
 
 def name(text: str) -> str:

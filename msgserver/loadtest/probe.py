@@ -11,6 +11,7 @@ from twisted.internet.interfaces import IReactorTime
 
 from msgserver.client import MsgClient
 from msgserver.clientlogin import LoggedIn
+from msgserver.commandparts import Complaint
 from msgserver.errors import (
     ProtocolError,
     Refused,
@@ -21,7 +22,7 @@ from msgserver.loadtest.dialogue import Dialogue
 from msgserver.loadtest.plan import Plan
 from msgserver.loadtest.reaching import Reach
 from msgserver.loadtest.results import shown
-from msgserver.loadtest.statuses import Complaint, Status
+from msgserver.loadtest.statuses import Status
 
 _PATIENCE = 10.0
 """Seconds that the answer may take."""

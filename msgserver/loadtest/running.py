@@ -12,6 +12,7 @@ from typing import Any, TextIO
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import LoopingCall
 
+from msgserver.commandparts import Complaint
 from msgserver.loadtest.credentials import passwordTokens
 from msgserver.loadtest.demo import Demo
 from msgserver.loadtest.figures import Figures
@@ -21,7 +22,7 @@ from msgserver.loadtest.options import Options
 from msgserver.loadtest.plan import Plan, withTarget
 from msgserver.loadtest.probe import Probe
 from msgserver.loadtest.reaching import Reach
-from msgserver.loadtest.statuses import Complaint, Status
+from msgserver.loadtest.statuses import Status
 from msgserver.loadtest.workers import Workers
 
 _SHOW = 0.5

@@ -19,15 +19,3 @@ class Status(IntEnum):
     REFUSED = 3
     UNREACHABLE = 4
     INTERRUPTED = 130
-
-
-class Complaint(Exception):
-    """
-    Why the command ends here; its text is one line, for whoever typed it.
-
-    @ivar status: the exit status.
-    """
-
-    def __init__(self, status: Status, text: str) -> None:
-        super().__init__(text)
-        self.status = status

@@ -16,9 +16,10 @@ from twisted.internet.interfaces import IReactorProcess
 from twisted.internet.protocol import ProcessProtocol
 from twisted.python.failure import Failure
 
+from msgserver.commandparts import Complaint
 from msgserver.loadtest.plan import Plan
 from msgserver.loadtest.results import Results
-from msgserver.loadtest.statuses import Complaint, Status
+from msgserver.loadtest.statuses import Status
 from msgserver.loadtest.worker import GO, STOP
 
 _MODULE = "msgserver.loadtest.worker"

@@ -32,6 +32,9 @@ CHALLENGE_SIZE = 8
 ADDRESS_STATUS = b"210"
 """The status of the line that says at which address the gate is (L5)."""
 
+MAX_TOKEN = 6000
+"""The bytes of a token: more might not fit a line (L1), as each suite makes of it."""
+
 RandomBytes = Callable[[int], bytes]
 """Gives as many unpredictable bytes as asked for."""
 
@@ -248,9 +251,12 @@ class LoginClient:
 
     @param suite: the algorithms; the server must know them too.
     @param token: what the login handler over there makes a user of.
+    @raise ValueError: the token is over 6,000 bytes.
     """
 
     def __init__(self, suite: Suite, token: bytes, randomBytes: RandomBytes) -> None:
+        if len(token) > MAX_TOKEN:
+            raise ValueError(f"a token takes at most {MAX_TOKEN} bytes, not {len(token)}")
         self._suite = suite
         self._token = token
         self._lines = LineReader()

@@ -124,6 +124,22 @@ class WorkersTests(SynchronousTestCase):
         self.assertEqual(self.saved(), {b"alice": 1})
         self.assertNotIn("Traceback", self.log)
 
+    def test_interruptedAtOnce(self) -> None:
+        """The same while workers are just being started: they end without a word."""
+        for pid in self.pids():
+            os.kill(pid, signal.SIGKILL)
+        waitUntil(lambda: self.log.count("is started anew") == 2, "they have ended")
+        waitUntil(lambda: len(self.children()) == 2, "two more are started")
+        os.killpg(self.server.process.pid, signal.SIGINT)
+        self.server.process.wait(20)
+        self.assertNotIn("Traceback", self.log)
+        self.assertNotIn("KeyboardInterrupt", self.log)
+
+    def children(self) -> list[str]:
+        """Tell the pids of the workers of this moment, ready or not."""
+        pid = self.server.process.pid
+        return Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+
     def test_serverKilled(self) -> None:
         """The server itself is killed: its workers save what they have, and end."""
         alice = self.enter("alice", "password")
@@ -139,6 +155,9 @@ class WorkersTests(SynchronousTestCase):
         alice.send(1, b"bug")
         self.assertEqual(alice.answer(), (1, 0, b""))
         self.assertEqual(alice.ask(2, b"child"), b"a child\n")
+        for pid in self.pids():
+            status = Path(f"/proc/{pid}/status").read_text()
+            self.assertIn("SigBlk:\t0000000000000000\n", status)
         waitUntil(lambda: "ValueError: as ordered" in self.log, "the bug is logged")
         self.assertRegex(self.log, r"\[worker \d\] .*loaded 0")
         self.assertEqual(self.log.count("as ordered"), 2, self.log)

@@ -16,13 +16,14 @@ from twisted.internet.endpoints import HostnameEndpoint, UNIXClientEndpoint
 from twisted.internet.testing import MemoryReactorClock
 from twisted.trial.unittest import SynchronousTestCase
 
+from msgserver.commandparts import Complaint
 from msgserver.loadtest import command
 from msgserver.loadtest.credentials import passwordTokens, takePassword, tokensFromFile
 from msgserver.loadtest.files import checkFiles
 from msgserver.loadtest.options import Options, parse
 from msgserver.loadtest.plan import Plan, Target
 from msgserver.loadtest.reaching import Reach
-from msgserver.loadtest.statuses import Complaint, Status
+from msgserver.loadtest.statuses import Status
 
 _IMPORTED = (
     "import sys, msgserver.loadtest.command;"

@@ -14,12 +14,13 @@ from twisted.internet.interfaces import IProcessProtocol
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
+from msgserver.commandparts import Complaint
 from msgserver.errors import Unauthorized
 from msgserver.interfaces import Account, User
 from msgserver.loadtest.plan import Plan, Target
 from msgserver.loadtest.results import Results
 from msgserver.loadtest.server import TWICE, AnybodyLoginHandler, EchoOnceHandler
-from msgserver.loadtest.statuses import Complaint, Status
+from msgserver.loadtest.statuses import Status
 from msgserver.loadtest.workers import Workers
 
 PLAN = Plan(Target("login:1", "gate:2", tokens=("t",)), users=3)

@@ -4,6 +4,8 @@ Tests for L{msgserver.wire.login}: the recorded login, and everything that is no
 
 from __future__ import annotations
 
+import os
+
 from twisted.trial.unittest import SynchronousTestCase
 
 from msgserver.errors import (
@@ -14,7 +16,14 @@ from msgserver.errors import (
     Unauthorized,
 )
 from msgserver.wire.classic import PRIME, ClassicSuite, encrypt
-from msgserver.wire.login import Admitted, LoginClient, LoginServer, TokenReceived
+from msgserver.wire.login import (
+    MAX_TOKEN,
+    Admitted,
+    LoginClient,
+    LoginServer,
+    TokenReceived,
+)
+from msgserver.wire.modern import ModernSuite
 from msgserver.wire.naming import encode64
 from tests.wire import arrivals, given, outcome, recorded
 
@@ -233,6 +242,24 @@ class ServerTests(SynchronousTestCase):
 
 class ClientTests(SynchronousTestCase):
     """The client's end (L)."""
+
+    def test_longestToken(self) -> None:
+        """L1: a token of 6,000 bytes is a line that servers take, in either suite; more is not."""
+        for suite in (ClassicSuite(), ModernSuite()):
+            token = bytes(MAX_TOKEN)
+            client = LoginClient(suite, token, os.urandom)
+            server = LoginServer({suite.keySize: suite}, os.urandom)
+            received = None
+            while received is None:
+                client.feed(server.dataToSend())
+                self.assertIsNone(client.nextEvent())
+                said = client.dataToSend()
+                self.assertTrue(said)
+                server.feed(said)
+                received = server.nextEvent()
+            self.assertEqual(received.token, token)
+            with self.assertRaisesRegex(ValueError, "at most 6000 bytes, not 6001"):
+                LoginClient(suite, token + b"!", os.urandom)
 
     def assertNoServer(self, lines: bytes) -> None:
         """Feed lines that no login server sends, and see the client have nothing to do with it."""
