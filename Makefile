@@ -12,18 +12,21 @@ PURE = msgserver/wire/*,msgserver/clientcore.py,msgserver/sessions.py,msgserver/
 
 TESTS = $(sort $(shell find tests -name 'test_*.py'))
 
-# What takes long, and is the same under both runners, runs once.
-ONCE = tests/chaos/test_chaos.py tests/simulation/test_simulation.py tests/test_compiled.py \
-    tests/endtoend/test_paths.py tests/test_bench_gates.py tests/test_bench_loads.py \
-    tests/endtoend/test_cluster.py tests/endtoend/test_link.py tests/endtoend/test_processes.py \
-    tests/endtoend/test_attacks.py tests/endtoend/test_secrets.py tests/test_overhearing.py \
+# What takes long, and is the same under both runners, runs once: searches and copies of the tree, and
+# processes that mostly wait for each other.
+SEARCHES = tests/chaos/test_chaos.py tests/simulation/test_simulation.py tests/test_compiled.py \
+    tests/test_bench_gates.py tests/test_bench_loads.py tests/test_overhearing.py \
     tests/mutants/test_runner.py tests/test_docs.py tests/test_docs_operating.py \
-    tests/test_docs_site.py tests/test_docs_gates.py tests/test_docs_tls.py tests/test_docs_deploy.py \
+    tests/test_docs_site.py
+SERVERS = tests/endtoend/test_paths.py tests/endtoend/test_cluster.py tests/endtoend/test_link.py \
+    tests/endtoend/test_processes.py tests/endtoend/test_attacks.py tests/endtoend/test_secrets.py \
+    tests/test_docs_gates.py tests/test_docs_tls.py tests/test_docs_deploy.py \
     tests/endtoend/test_examples.py tests/endtoend/test_tutorial.py tests/endtoend/test_game.py \
     tests/endtoend/test_chat.py tests/endtoend/test_aio.py tests/endtoend/test_workers.py \
     tests/endtoend/test_commandline.py tests/endtoend/test_commandline_servers.py \
     tests/endtoend/test_commandline_terminal.py tests/test_docs_command_line.py \
-    tests/endtoend/test_loadtest.py tests/test_docs_load_testing.py tests/test_docs_site.py
+    tests/endtoend/test_loadtest.py tests/test_docs_load_testing.py
+ONCE = $(SEARCHES) $(SERVERS)
 
 # What a shell starts beside it takes no Ctrl-C, nor does what that starts, such as our own commands.
 BESIDE = 'import runpy, signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler); \
@@ -58,17 +61,19 @@ demo: $(INSTALLED) ## log in to what "make run" started, and send requests
 # the two runners go side by side, since much of the time is spent in waiting for processes.
 test: interpreted $(INSTALLED_DEV) ## run the linter, the type checker and all tests
 	@failed=; said=$$(mktemp -d); \
-	trap 'kill $$once $$pytest; rm -rf $$said; exit 130' INT TERM; \
+	beside() { name=$$1; shift; $(BIN)/python -c $(BESIDE) "$$@" >$$said/$$name 2>&1 & }; \
+	trap 'kill $$searches $$servers $$pytest; rm -rf $$said; exit 130' INT TERM; \
 	$(BIN)/ruff check . || failed="$$failed ruff"; \
 	$(BIN)/mypy || failed="$$failed mypy"; \
-	$(BIN)/python -c $(BESIDE) twisted.trial --temp-directory=$$said/temp $(ONCE) \
-	    >$$said/once 2>&1 & once=$$!; \
-	$(BIN)/python -c $(BESIDE) pytest -q $(ONCE:%=--ignore=%) >$$said/pytest 2>&1 & pytest=$$!; \
+	beside servers twisted.trial --temp-directory=$$said/1 $(SERVERS); servers=$$!; \
+	beside searches twisted.trial --temp-directory=$$said/2 $(SEARCHES); searches=$$!; \
+	beside pytest pytest -q $(ONCE:%=--ignore=%); pytest=$$!; \
 	$(BIN)/coverage run -m twisted.trial $(filter-out $(ONCE),$(TESTS)) || failed="$$failed trial"; \
 	$(BIN)/coverage report; \
 	$(BIN)/coverage report --include='$(PURE)' --fail-under=100 || failed="$$failed coverage"; \
 	wait $$pytest || failed="$$failed pytest"; cat $$said/pytest; \
-	wait $$once || failed="$$failed once"; cat $$said/once; rm -rf $$said; \
+	wait $$searches || failed="$$failed searches"; cat $$said/searches; \
+	wait $$servers || failed="$$failed servers"; cat $$said/servers; rm -rf $$said; \
 	if [ "$$failed" ]; then echo "Failed:$$failed" >&2; exit 1; fi
 
 test-compiled: $(INSTALLED_DEV) ## run all tests on compiled sessions, in a copy of the tree

@@ -97,7 +97,7 @@ def login(
         or is not the server that it should be; with L{twisted.internet.error.TimeoutError}; or
         as the connection does. Cancelling it closes the connection.
     @raise ValueError: C{serverIdentity} is none, or a suite is given as well; or the token is over
-        6,000 bytes.
+        6,128 bytes.
     """
     chosen = clientSuite(suite, serverIdentity)
     if clock is None:

@@ -32,8 +32,8 @@ CHALLENGE_SIZE = 8
 ADDRESS_STATUS = b"210"
 """The status of the line that says at which address the gate is (L5)."""
 
-MAX_TOKEN = 6000
-"""The bytes of a token: more might not fit a line (L1), as each suite makes of it."""
+MAX_TOKEN = 6128
+"""The bytes of a token: more would not fit a line as the modern suite seals it (L1)."""
 
 RandomBytes = Callable[[int], bytes]
 """Gives as many unpredictable bytes as asked for."""
@@ -251,7 +251,7 @@ class LoginClient:
 
     @param suite: the algorithms; the server must know them too.
     @param token: what the login handler over there makes a user of.
-    @raise ValueError: the token is over 6,000 bytes.
+    @raise ValueError: the token is over 6,128 bytes.
     """
 
     def __init__(self, suite: Suite, token: bytes, randomBytes: RandomBytes) -> None:

@@ -244,7 +244,7 @@ class ClientTests(SynchronousTestCase):
     """The client's end (L)."""
 
     def test_longestToken(self) -> None:
-        """L1: a token of 6,000 bytes is a line that servers take, in either suite; more is not."""
+        """L1: a token of 6,128 bytes is a line that servers take, in either suite; more is not."""
         for suite in (ClassicSuite(), ModernSuite()):
             token = bytes(MAX_TOKEN)
             client = LoginClient(suite, token, os.urandom)
@@ -258,7 +258,7 @@ class ClientTests(SynchronousTestCase):
                 server.feed(said)
                 received = server.nextEvent()
             self.assertEqual(received.token, token)
-            with self.assertRaisesRegex(ValueError, "at most 6000 bytes, not 6001"):
+            with self.assertRaisesRegex(ValueError, "at most 6128 bytes, not 6129"):
                 LoginClient(suite, token + b"!", os.urandom)
 
     def assertNoServer(self, lines: bytes) -> None:
