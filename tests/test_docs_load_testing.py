@@ -12,6 +12,7 @@ import sys
 
 from msgserver.loadtest import figures
 from msgserver.loadtest.dialogue import parseExpectation
+from msgserver.loadtest.optiongroups import TURN
 from msgserver.loadtest.options import parse
 from msgserver.loadtest.report import LATENCY_TITLES
 from msgserver.loadtest.statuses import NAME, Status
@@ -105,6 +106,22 @@ class TableTests(FolderTestCase):
             value = value.replace("BYTES", "16-4096")
             parse([name, value], "")
         self.assertEqual(len(rows), 6)
+
+    def test_turns(self) -> None:
+        """What is said of connections and turns can be said, and their defaults are as told."""
+        options = []
+        for option, says in tables(PAGE, "## Fewer connections than users"):
+            name = option.strip("`").split(" ")[0]
+            options += [name, "2"]
+            self.assertIn("by default", says)
+        self.assertEqual(options, ["--connections", "2", "--turn", "2"])
+        plan = parse(options, "").plan
+        self.assertEqual((plan.connections, plan.turn), (2, 2.0))
+        page = re.sub(r"\s+", " ", read(PAGE))
+        self.assertIn(f"until the next one is: {TURN:g} second by default", page)
+        command = re.search(r"`(--users \d+ --connections \d+)`", page)
+        assert command is not None
+        self.assertTrue(parse(command[1].split(), "").plan.takesTurns)
 
     def test_named(self) -> None:
         """Each option that the page names is one."""

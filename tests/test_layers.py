@@ -182,13 +182,17 @@ ALLOWED = {
     "loadtest.charts": "loadtest.figures loadtest.latencies loadtest.results",
     "loadtest.live": "loadtest.figures loadtest.plan loadtest.results loadtest.units",
     "loadtest.report": "loadtest.figures loadtest.latencies loadtest.statuses loadtest.units",
-    "loadtest.user": "clientlogin errors loadtest.client loadtest.dialogue loadtest.plan"
-    " loadtest.recorder loadtest.results",
+    "loadtest.turns": "",
+    "loadtest.surroundings": "clientlogin loadtest.dialogue loadtest.plan loadtest.recorder"
+    " loadtest.turns",
+    "loadtest.user": "clientlogin errors loadtest.client loadtest.dialogue loadtest.results"
+    " loadtest.surroundings loadtest.turns",
     "loadtest.page": "loadtest.charts loadtest.conditions loadtest.figures loadtest.report"
     " loadtest.statuses loadtest.units",
-    "loadtest.crew": "loadtest.effort loadtest.plan loadtest.recorder loadtest.user",
+    "loadtest.crew": "loadtest.effort loadtest.plan loadtest.recorder loadtest.surroundings"
+    " loadtest.user",
     "loadtest.worker": "clientcore loadtest.crew loadtest.dialogue loadtest.effort loadtest.files"
-    " loadtest.plan loadtest.reaching loadtest.recorder loadtest.results loadtest.user",
+    " loadtest.plan loadtest.reaching loadtest.recorder loadtest.results loadtest.surroundings",
     "loadtest.workers": "commandparts loadtest.plan loadtest.results loadtest.statuses"
     " loadtest.worker",
     "loadtest.running": "commandparts loadtest.credentials loadtest.demo loadtest.figures"

@@ -8,7 +8,8 @@ From the bottom up:
   - L{msgserver.loadtest.latencies}, L{msgserver.loadtest.results}: what has happened
   - L{msgserver.loadtest.client}: our Twisted client, with a look at what it would pass over
   - L{msgserver.loadtest.recorder}: takes that down
-  - L{msgserver.loadtest.user}: one user
+  - L{msgserver.loadtest.turns}: who may be connected when, where not all may
+  - L{msgserver.loadtest.surroundings}, L{msgserver.loadtest.user}: one user
   - L{msgserver.loadtest.crew}: all users of a process: when they come, are cut, and go
   - L{msgserver.loadtest.credentials}, L{msgserver.loadtest.reaching}: as whom, and where
   - L{msgserver.loadtest.effort}: what the tester itself took

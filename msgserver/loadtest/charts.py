@@ -79,9 +79,12 @@ def percentiles(figures: Figures) -> str:
         axes = figure.subplots()
         latencies = figures.results.latencies
         curves = [("all requests", latencies["all"], BLUE, "-")]
-        if latencies["cut"].count:
+        if latencies["cut"].count or latencies["turn"].count:
             curves.append(("on one connection", latencies["steady"], GREEN, "-"))
+        if latencies["cut"].count:
             curves.append(("across a break", latencies["cut"], ORANGE, "--"))
+        if latencies["turn"].count:
+            curves.append(("away between turns", latencies["turn"], RED, ":"))
         for title, each, colour, style in curves:
             _drawCurve(axes, f"{title} ({each.count:,})", each, colour, style)
         axes.set_yscale("log")
@@ -178,7 +181,7 @@ def _drawConnections(figure: Figure, axes: Axes, figures: Figures, times: Sequen
     moments = figures.results.moments
     axes.set_title("connections: how many are there, and break each second")
     axes.stairs([moment.connected for moment in moments], times, color=GREEN, linewidth=1.4)
-    axes.set_ylim(0, figures.plan.users * 1.08)
+    axes.set_ylim(0, figures.plan.connections * 1.08)
     axes.set_ylabel("there", color=GREEN)
     other = axes.twinx()
     other.grid(False)

@@ -24,6 +24,8 @@ def optionsOf(plan: Plan, processes: int) -> dict[str, str]:
         "suite": "classic" if target.isClassic else "modern",
         "tls": "yes" if target.usesTLS else "no",
         "users": f"{plan.users:,}",
+        "connections": f"{plan.connections:,}",
+        "turn": f"{plan.turn:g} s",
         **load,
         "size": span(*(f"{each:,}" for each in plan.size)) + " bytes",
         "think": "none"
@@ -40,6 +42,8 @@ def optionsOf(plan: Plan, processes: int) -> dict[str, str]:
     }
     if plan.isOpen:
         del told["think"]
+    if not plan.takesTurns:
+        del told["turn"]
     return told
 
 

@@ -9,9 +9,12 @@ import os
 from collections.abc import Mapping
 
 from msgserver.commandparts import MAX_SECRET, PASSWORD_VARIABLE, Complaint, readSecrets
-from msgserver.loadtest.plan import Plan
+from msgserver.loadtest.plan import MAX_USERS, Plan
 from msgserver.loadtest.statuses import Status
 from msgserver.passwords import passwordToken
+
+MAX_TOKENS = MAX_USERS * (MAX_SECRET + 1)
+"""The most bytes of a file of tokens: all that there may be, and the end of each line."""
 
 
 def tokensFromFile(path: str, users: int) -> tuple[str, ...]:
@@ -22,7 +25,7 @@ def tokensFromFile(path: str, users: int) -> tuple[str, ...]:
     @return: as L{msgserver.loadtest.plan.Target} has them.
     @raise Complaint: it cannot be read, or has too few.
     """
-    lines = readSecrets(path, "token").splitlines()
+    lines = readSecrets(path, "token", MAX_TOKENS).splitlines()
     tokens = tuple(os.fsdecode(line) for line in lines[:users])
     if 1 < len(tokens) < users:
         raise Complaint(
@@ -46,7 +49,7 @@ def takePassword(path: str | None, environment: Mapping[str, str] = os.environ) 
     @raise Complaint: there is none.
     """
     if path is not None:
-        password = readSecrets(path, "password").splitlines()[0]
+        password = readSecrets(path, "password", MAX_SECRET).splitlines()[0]
     else:
         password = os.fsencode(environment.get(PASSWORD_VARIABLE, ""))
     if not 0 < len(password) <= MAX_SECRET:

@@ -14,7 +14,8 @@ from twisted.internet.task import LoopingCall, deferLater
 from msgserver.loadtest.effort import EffortMeter
 from msgserver.loadtest.plan import Plan
 from msgserver.loadtest.recorder import Recorder
-from msgserver.loadtest.user import LoadUser, Surroundings
+from msgserver.loadtest.surroundings import Surroundings
+from msgserver.loadtest.user import LoadUser
 
 _TICK = 0.05
 """Seconds between two looks at whom to cut, and at whether all is over."""

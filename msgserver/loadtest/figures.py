@@ -111,6 +111,11 @@ class Figures:
     def method(self) -> str:
         """What is measured, for whoever must judge the latencies."""
         plan = self.plan
+        return f"{self._loop} {_turnsOf(plan)}" if plan.takesTurns else self._loop
+
+    @property
+    def _loop(self) -> str:
+        plan = self.plan
         if plan.isOpen:
             return (
                 f"Open loop: {plan.rate:,g} requests a second by a schedule, however long the"
@@ -164,7 +169,8 @@ class Figures:
         if self.plan.isOpen and self.results.seconds:
             kept = self.rate / self.plan.rate
             if kept < KEPT_UP:
-                notes.append(f"Of the schedule, {percent(kept)} was answered in time.")
+                turns = " Requests wait for their users' turns." if self.plan.takesTurns else ""
+                notes.append(f"Of the schedule, {percent(kept)} was answered in time.{turns}")
         if lost := self.results.counts["lost"]:
             notes.append(f"{lost:,} connections were lost that the tester did not cut.")
         if self.isEarly:
@@ -193,7 +199,10 @@ class Figures:
                 "loginsPerSecond": self.loginRate,
                 **{
                     name: results.counts[name]
-                    for name in ("logins", "cuts", "lost", "back", "away", "ended", "never")
+                    for name in (
+                        *("logins", "cuts", "lost", "back", "turns"),
+                        *("away", "ended", "never"),
+                    )
                 },
             },
             "latency": {name: summary(each) for name, each in results.latencies.items()},
@@ -215,6 +224,14 @@ class Figures:
             fields = {**moment.encode(), "levels": levels}
             moments.append({"at": number * self.results.interval, **fields})
         return {"interval": self.results.interval, "moments": moments}
+
+
+def _turnsOf(plan: Plan) -> str:
+    asks = "" if plan.isOpen else "asks nothing new, and "
+    return (
+        f"Of {plan.users:,} users {plan.connections:,} are connected at a time, for {plan.turn:g} s"
+        f" each or until somebody waits. Who is away {asks}is answered in the next turn."
+    )
 
 
 def summary(latencies: Latencies) -> dict[str, float]:

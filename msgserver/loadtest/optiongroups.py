@@ -26,6 +26,9 @@ TEMPLATE = "{user}.{number} {filler}"
 
 USERS, DURATION, GRACE, SIZE = 100, 10.0, 10.0, 64
 
+TURN = 1.0
+"""Seconds that a user is connected, where no turn is given and there are fewer connections."""
+
 RAMP_RATE = 200
 """How many users come in a second, where no ramp is given."""
 
@@ -82,7 +85,19 @@ def addUsers(parser: ArgumentParser) -> None:
         type=whole(1, MAX_USERS),
         default=USERS,
         metavar="N",
-        help=f"how many are connected at once (default: {USERS})",
+        help=f"how many users log in (default: {USERS})",
+    )
+    add(
+        "--connections",
+        type=whole(1, MAX_USERS),
+        metavar="N",
+        help="how many of them are connected at a time (default: all)",
+    )
+    add(
+        "--turn",
+        type=positive,
+        metavar="SECONDS",
+        help=f"how long each is connected then, until the next in line is (default: {TURN:g})",
     )
     add(
         "--user",

@@ -18,6 +18,7 @@ from msgserver.loadtest.optiongroups import (
     LOGIN,
     RAMP_RATE,
     SIZE,
+    TURN,
     addLoad,
     addRun,
     addServers,
@@ -126,13 +127,27 @@ def _complaintOf(said: Any) -> str | None:
         return "--rate is an open loop, --in-flight and --think are of a closed one"
     if said.size is not None and FILLER not in said.template:
         return "--size needs {filler} in --request: without it, each is as long as it is"
-    if said.processes > said.users:
-        return f"--processes: {said.processes:,} are more than there are users ({said.users:,})"
+    if complaint := _complaintOfNumbers(said):
+        return complaint
     if said.users > 1 and said.user.replace("{n}", "") == said.user:
         return "--user needs {n} in it, as users have different names"
     longest = len(os.fsencode(said.template)) + 3 * len(os.fsencode(said.user)) + 20
     if longest > MAX_REQUEST:
         return f"--request: a request takes at most {MAX_REQUEST:,} bytes"
+    return None
+
+
+def _complaintOfNumbers(said: Any) -> str | None:
+    """Say what does not go together with so many users and connections."""
+    connections = said.users if said.connections is None else said.connections
+    if said.processes > said.users:
+        return f"--processes: {said.processes:,} are more than there are users ({said.users:,})"
+    if connections > said.users:
+        return f"--connections: {connections:,} are more than there are users ({said.users:,})"
+    if connections < said.processes:
+        return f"--processes: {said.processes:,} are more than there are connections"
+    if said.turn is not None and connections == said.users:
+        return "--turn goes with fewer --connections than --users: else nobody takes turns"
     return None
 
 
@@ -161,6 +176,8 @@ def _optionsOf(said: Any) -> Options:
         duration=said.duration,
         grace=said.grace,
         seed=said.seed,
+        connections=said.users if said.connections is None else said.connections,
+        turn=TURN if said.turn is None else said.turn,
     )
     return Options(
         plan, said.isDemo, said.passwordFile, said.tokenFile, said.processes, said.json, said.html

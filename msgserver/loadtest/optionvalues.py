@@ -11,16 +11,25 @@ from typing import Any
 
 from msgserver.loadtest.dialogue import KINDS, parseExpectation
 
+MAX_PEM = 1 << 24
+"""The most bytes of a file of certificates: all that the world trusts take a fiftieth of it."""
+
+_DIGITS = 18
+"""How many digits a number has, at most: there is a number of them that Python does not read."""
+
 
 def textOf(path: str) -> str:
     """Read a file of text, such as PEM."""
     try:
-        with open(path, encoding="ascii") as file:
-            return file.read()
+        with open(path, "rb") as file:
+            text = file.read(MAX_PEM + 1).decode("ascii")
     except OSError as error:
         raise ArgumentTypeError(f"{path} cannot be read: {error.strerror}") from None
     except UnicodeDecodeError:
         raise ArgumentTypeError(f"{path} is no PEM file") from None
+    if len(text) > MAX_PEM:
+        raise ArgumentTypeError(f"{path} has more than {MAX_PEM:,} bytes, and is no PEM file")
+    return text
 
 
 def name(text: str) -> str:
@@ -75,7 +84,8 @@ def whole(least: int, most: int) -> Callable[[str], int]:
     """Make a reader of whole numbers."""
 
     def read(text: str) -> int:
-        number = int(text) if text.isascii() and text.isdecimal() else -1
+        isNumber = text.isascii() and text.isdecimal() and len(text) <= _DIGITS
+        number = int(text) if isNumber else -1
         if not least <= number <= most:
             raise ArgumentTypeError(f"a number from {least:,} to {most:,} is wanted")
         return number

@@ -84,8 +84,11 @@ def page(figures: Figures) -> str:
 
 def _when(figures: Figures) -> str:
     plan = figures.plan
-    users = f"{plan.users:,} users for {seconds(figures.results.seconds)}"
-    return f"{figures.began.replace('T', ' ')}: {users}, at {plan.target.login}"
+    users = f"{plan.users:,} users"
+    if plan.takesTurns:
+        users += f", {plan.connections:,} of them connected at a time,"
+    measured = f"{users} for {seconds(figures.results.seconds)}"
+    return f"{figures.began.replace('T', ' ')}: {measured}, at {plan.target.login}"
 
 
 def _tiles(figures: Figures) -> str:

@@ -70,7 +70,9 @@ class Plan:
     What to do. Times are in seconds.
 
     @ivar first: the number of the first user of this process.
-    @ivar users: how many are connected at once; each has one connection.
+    @ivar users: how many there are.
+    @ivar connections: how many of them are connected at a time, 1 to C{users}; by default, all.
+    @ivar turn: how long a user is connected until the next one is, where not all are.
     @ivar inFlight: how many requests each user has under way in a closed loop.
     @ivar rate: requests a second of all users, in an open loop; 0 for a closed loop.
     @ivar think: the least and the most time between an answer and the next request.
@@ -98,11 +100,22 @@ class Plan:
     duration: float = 10.0
     grace: float = 10.0
     seed: int = 1
+    connections: int = field()
+    turn: float = 1.0
+
+    @connections.default
+    def _connections(self) -> int:
+        return self.users
 
     @property
     def isOpen(self) -> bool:
         """Whether requests are sent by a schedule, however long the answers take."""
         return self.rate > 0
+
+    @property
+    def takesTurns(self) -> bool:
+        """Whether there are fewer connections than users."""
+        return self.connections < self.users
 
     @property
     def maxUnanswered(self) -> int:
@@ -117,18 +130,27 @@ class Plan:
 
     def shares(self, processes: int) -> list[Plan]:
         """
-        Divide the users, and with them the rate, among processes.
+        Divide the users, the connections and the rate among processes.
 
-        @param processes: 1 to C{users}.
+        @param processes: 1 to C{connections}.
         """
         shares = []
         first = self.first
         for number in range(processes):
-            users = self.users // processes + (number < self.users % processes)
-            rate = self.rate * users / self.users
-            # Each process has chances of its own.
-            seed = self.seed + number * 1_000_003
-            shares.append(evolve(self, first=first, users=users, rate=rate, seed=seed))
+            users, connections = (
+                whole // processes + (number < whole % processes)
+                for whole in (self.users, self.connections)
+            )
+            share = evolve(
+                self,
+                first=first,
+                users=users,
+                connections=connections,
+                rate=self.rate * users / self.users,
+                # Each process has chances of its own.
+                seed=self.seed + number * 1_000_003,
+            )
+            shares.append(share)
             first += users
         return shares
 

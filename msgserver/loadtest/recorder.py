@@ -56,12 +56,12 @@ class Recorder:
         if self._isMeasured(intended):
             self.results.latencies["late"].record(self.now() - intended)
 
-    def answered(self, intended: float, isRight: bool, isSteady: bool) -> None:
+    def answered(self, intended: float, isRight: bool, kind: str) -> None:
         """
         Take note of an answer.
 
         @param isRight: it was the right one.
-        @param isSteady: its request had one connection, from first to last.
+        @param kind: C{steady}, C{cut} or C{turn}: see L{msgserver.loadtest.results.LATENCIES}.
         """
         now = self.now()
         results = self.results
@@ -76,7 +76,7 @@ class Recorder:
         self.fresh[level] += 1
         if self._isMeasured(intended):
             results.latencies["all"].record(latency)
-            results.latencies["steady" if isSteady else "cut"].record(latency)
+            results.latencies[kind].record(latency)
 
     def trouble(self, kind: str, asked: Asked, told: str) -> None:
         """Take note that a request did not get its answer; C{kind} is one of C{TROUBLES}."""
@@ -103,22 +103,35 @@ class Recorder:
         """Take note that a user has a connection."""
         self._changeConnected(+1)
 
-    def back(self, seconds: float) -> None:
-        """Take note that a user is back who was without a connection for so long."""
-        self.results.counts["back"] += 1
-        self.results.latencies["back"].record(seconds)
+    def back(self, seconds: float, wasLost: bool, isSameTurn: bool) -> None:
+        """
+        Take note that a user is back who was without a connection for so long.
+
+        @param wasLost: it was cut by the tester, or lost otherwise; else a turn was over.
+        @param isSameTurn: the user had not to wait for another turn.
+        """
+        self.results.counts["back"] += wasLost
+        self.results.latencies["back" if isSameTurn else "pause"].record(seconds)
 
     def cut(self) -> None:
         """Take note that the tester cuts a connection."""
         self.results.counts["cuts"] += 1
         self.results.moment(self.time).cuts += 1
 
-    def away(self, wasCut: bool) -> None:
-        """Take note that a user has lost the connection, by the tester or otherwise."""
+    def away(self, why: str) -> None:
+        """
+        Take note that a user has no connection any more.
+
+        @param why: C{cut} by the tester, as the C{turn} was over, or C{lost} otherwise.
+        """
         self._changeConnected(-1)
-        if not wasCut:
+        moment = self.results.moment(self.time)
+        if why == "turn":
+            self.results.counts["turns"] += 1
+            moment.turns += 1
+        elif why == "lost":
             self.results.counts["lost"] += 1
-            self.results.moment(self.time).lost += 1
+            moment.lost += 1
 
     def attemptFailed(self, reason: str) -> None:
         """Take note that an attempt to connect or to log in has failed."""

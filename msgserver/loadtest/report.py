@@ -20,8 +20,10 @@ LATENCY_TITLES = {
     "all": "all requests",
     "steady": "on one connection",
     "cut": "across a break",
+    "turn": "away between turns",
     "login": "logins",
     "back": "time to be back",
+    "pause": "from turn to turn",
     "late": "sent late by",
 }
 """What each of L{msgserver.loadtest.results.LATENCIES} is called."""
@@ -35,8 +37,9 @@ _COLUMN = 25
 def latencyRows(figures: Figures) -> list[tuple[str, Latencies]]:
     """List the latencies that are of interest, by their titles."""
     found = figures.results.latencies
-    names = ["all", "steady", "cut"] if found["cut"].count else ["all"]
-    names += [name for name in ("login", "back") if found[name].count]
+    apart = [name for name in ("cut", "turn") if found[name].count]
+    names = ["all", "steady", *apart] if apart else ["all"]
+    names += [name for name in ("login", "back", "pause") if found[name].count]
     # In a closed loop, a request is due when it is sent.
     names += ["late"] if figures.plan.isOpen else []
     return [(LATENCY_TITLES[name], found[name]) for name in names]
@@ -57,6 +60,10 @@ def facts(figures: Figures) -> list[tuple[str, str]]:
         ("logins", f"{counts['logins']:,}, {figures.loginRate:,.0f} a second while they came"),
         ("connections cut", f"{counts['cuts']:,}, back again {counts['back']:,}"),
     ]
+    if figures.plan.takesTurns:
+        plan = figures.plan
+        few = f"{plan.connections:,} of {plan.users:,} users at a time, {plan.turn:g} s each"
+        told.append(("turns", f"{counts['turns']:,} over, {few}"))
     for number, effort in enumerate(figures.results.efforts, 1):
         waited = "" if effort.waited is None else f", waited {percent(effort.waitedShare)}"
         lag = f", timers up to {seconds(effort.longestLag)} late"

@@ -20,11 +20,13 @@ _SHOWN = 100
 
 _PER_OCTAVE = 4
 
-LATENCIES = ("all", "steady", "cut", "login", "back", "late")
+LATENCIES = ("all", "steady", "cut", "turn", "login", "back", "pause", "late")
 """
 What durations are kept of: C{all} requests; those whose connection was there from first to last,
-C{steady}, and the others, C{cut}; logins; from the loss of a connection until the user was back;
-and by how much requests were sent too late, by the tester's own fault.
+C{steady}; those whose user waited for a C{turn} meanwhile, as connections are fewer than users; and
+the others, C{cut}; logins; from the loss of a connection until the user was C{back} in the same
+turn, and from one turn to the next, C{pause}; and by how much requests were sent too late, by the
+tester's own fault.
 """
 
 TROUBLES = ("wrong", "failed", "doubled", "missing", "unknown", "refused")
@@ -79,6 +81,7 @@ class Moment:
     @ivar answers: how many answers came; those measured and those not.
     @ivar cuts: how many connections were cut by the tester.
     @ivar lost: how many were lost otherwise.
+    @ivar turns: how many were given up, as a turn was over.
     @ivar connected: how many users had a connection at its end.
     @ivar levels: how many answers there were of each level of latency: see L{levelOf}.
     """
@@ -87,6 +90,7 @@ class Moment:
     troubles: int = 0
     cuts: int = 0
     lost: int = 0
+    turns: int = 0
     connected: int = 0
     levels: Counter[int] = field(factory=Counter, converter=Counter)
 
@@ -96,6 +100,7 @@ class Moment:
         self.troubles += other.troubles
         self.cuts += other.cuts
         self.lost += other.lost
+        self.turns += other.turns
         self.connected += other.connected
         self.levels.update(other.levels)
 
@@ -106,6 +111,7 @@ class Moment:
             "troubles": self.troubles,
             "cuts": self.cuts,
             "lost": self.lost,
+            "turns": self.turns,
             "connected": self.connected,
             "levels": dict(self.levels),
         }
@@ -130,8 +136,8 @@ class Results:
     @ivar counts: how often: C{asked} and C{answered}, all in all; C{right} answers; C{inTime},
         those that came in the time that is measured; the L{TROUBLES}; C{logins}; C{came}, users
         who have logged in; C{cuts} by the tester, connections C{lost} otherwise; users C{back}
-        after that, and C{away} at the end; C{ended}, users of whom the server wanted no more;
-        C{never}, users who never had a connection.
+        after that, and C{away} at the end; C{turns} that were over; C{ended}, users of whom the
+        server wanted no more; C{never}, users who never had a connection.
     @ivar reasons: how often each reason was given for a failed attempt to connect or to log in.
     @ivar latencies: by L{LATENCIES}.
     @ivar moments: from the start.

@@ -33,7 +33,7 @@ from msgserver.loadtest.plan import Plan
 from msgserver.loadtest.reaching import Reach
 from msgserver.loadtest.recorder import Recorder
 from msgserver.loadtest.results import Results
-from msgserver.loadtest.user import Surroundings
+from msgserver.loadtest.surroundings import Surroundings
 
 PROGRESS = 0.5
 """Seconds between two lines that tell how it is going."""

@@ -123,6 +123,30 @@ class LoadTestTests(SynchronousTestCase):
         self.assertIn("<svg", page.read_text())
         self.assertIn("once each, and verified", out)
 
+    def test_turns(self) -> None:
+        """
+        Thirty users take turns at ten connections, which are cut besides, in two processes: every
+        answer is there and right, and everybody is back in the end.
+        """
+        status, out, err = self.bench(
+            *("--demo", "--users", "30", "--connections", "10", "--turn", "0.4", "--cuts", "20%"),
+            *("--ramp", "0.3", "--duration", "3", "--think", "0.01", "--processes", "2"),
+        )
+        self.assertEqual(status, Status.VERIFIED, out + err)
+        told = self.told()
+        connections, requests = told["connections"], told["requests"]
+        # Each has had one at the least, and then the last.
+        self.assertGreater(connections["turns"], 30)
+        self.assertGreater(connections["cuts"], 0)
+        self.assertEqual(connections["back"], connections["cuts"])
+        self.assertEqual((connections["logins"], connections["lost"]), (30, 0))
+        self.assertEqual((connections["never"], connections["away"]), (0, 0))
+        self.assertEqual(requests["right"], requests["asked"])
+        self.assertGreater(told["latency"]["turn"]["count"], 0)
+        self.assertGreater(told["latency"]["pause"]["count"], 0)
+        connected = [moment["connected"] for moment in told["timeline"]["moments"]]
+        self.assertTrue(0 < max(connected) <= 10, connected)
+
     def test_wrong(self) -> None:
         """A server that answers now and then something else is found out, with examples."""
         server = self.serve("tests.endtoend.test_loadtest:EverySeventh")

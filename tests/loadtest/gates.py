@@ -25,7 +25,8 @@ from msgserver.loadtest.effort import EffortMeter
 from msgserver.loadtest.plan import Plan, Target
 from msgserver.loadtest.recorder import Recorder
 from msgserver.loadtest.results import Results
-from msgserver.loadtest.user import LoadUser, Surroundings
+from msgserver.loadtest.surroundings import Surroundings
+from msgserver.loadtest.user import LoadUser
 from msgserver.wire.framing import SESSION_SIZE, PacketReader
 from msgserver.wire.gate import ANSWERED, FAILED, GateServer, responsePacket
 from msgserver.wire.naming import User
@@ -168,7 +169,7 @@ class LoadTestCase(SynchronousTestCase):
             random=Random(2),
             takeLogin=lambda number: self.takeLogin(number),
             gate=self.gate,
-            connectTo=None,
+            connectTo=lambda host, port: self.gate,
             retryPolicy=lambda failures: 1.0,
         )
 

@@ -9,6 +9,7 @@ import io
 import os
 import subprocess
 import sys
+from argparse import ArgumentTypeError
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -16,8 +17,8 @@ from twisted.internet.endpoints import HostnameEndpoint, UNIXClientEndpoint
 from twisted.internet.testing import MemoryReactorClock
 from twisted.trial.unittest import SynchronousTestCase
 
-from msgserver.commandparts import Complaint
-from msgserver.loadtest import command
+from msgserver.commandparts import MAX_SECRET, Complaint
+from msgserver.loadtest import command, credentials, optionvalues
 from msgserver.loadtest.credentials import passwordTokens, takePassword, tokensFromFile
 from msgserver.loadtest.files import checkFiles
 from msgserver.loadtest.options import Options, parse
@@ -54,6 +55,7 @@ class ParseTests(SynchronousTestCase):
             (plan.target.login, plan.target.gate), ("127.0.0.1:8001", "127.0.0.1:8888")
         )
         self.assertEqual((plan.users, plan.inFlight, plan.isOpen), (100, 1, False))
+        self.assertEqual((plan.connections, plan.takesTurns), (100, False))
         self.assertEqual((plan.size, plan.think, plan.cuts), ((64, 64), (0.0, 0.0), 0.0))
         self.assertEqual((plan.ramp, plan.duration, plan.expect), (1.0, 10.0, "echo"))
 
@@ -63,6 +65,7 @@ class ParseTests(SynchronousTestCase):
             "--login [::1]:1 --gate unix:/gate --server s --user u{n} --users 1000 --in-flight 4"
             " --think 0.1-2 --size 1-9 --expect prefix:ok --cuts 5% --ramp 3 --duration 4"
             " --grace 5 --processes 2 --seed 6 --json j --html h --token-file t --classic"
+            " --connections 100 --turn 2.5"
         )
         plan, target = options.plan, options.plan.target
         self.assertEqual((target.login, target.gate, target.server), ("[::1]:1", "unix:/gate", "s"))
@@ -71,12 +74,19 @@ class ParseTests(SynchronousTestCase):
         self.assertEqual((plan.size, plan.expect, plan.cuts), ((1, 9), "prefix:ok", 0.05))
         self.assertEqual((plan.ramp, plan.duration, plan.grace), (3.0, 4.0, 5.0))
         self.assertEqual((options.processes, plan.seed), (2, 6))
+        self.assertEqual((plan.connections, plan.turn, plan.takesTurns), (100, 2.5, True))
         self.assertEqual((options.json, options.html, options.tokenFile), ("j", "h", "t"))
 
     def test_ramp(self) -> None:
         """Where no ramp is given, 200 users come in a second."""
         self.assertEqual(self.parse("--users 1000").plan.ramp, 5.0)
         self.assertEqual(self.parse("--users 1000 --ramp 0").plan.ramp, 0.0)
+
+    def test_connections(self) -> None:
+        """As many are connected as there are users, or fewer, a second each."""
+        self.assertFalse(self.parse("--users 7 --connections 7").plan.takesTurns)
+        plan = self.parse("--users 7 --connections 6").plan
+        self.assertEqual((plan.users, plan.connections, plan.turn), (7, 6, 1.0))
 
     def test_shares(self) -> None:
         """A share is a number, or in percent."""
@@ -88,6 +98,10 @@ class ParseTests(SynchronousTestCase):
         for option, value, told in (
             ("--users", "0", "from 1 to 100,000"),
             ("--users", "1e3", "from 1 to 100,000"),
+            ("--users", "9" * 5000, "from 1 to 100,000"),
+            ("--size", "1-" + "9" * 5000, "from 0 to 65,531"),
+            ("--connections", "0", "from 1 to 100,000"),
+            ("--turn", "0", "above 0"),
             ("--in-flight", "65", "from 1 to 64"),
             ("--size", "9-1", "the least"),
             ("--size", "65532", "from 0 to 65,531"),
@@ -117,6 +131,10 @@ class ParseTests(SynchronousTestCase):
             ("--demo --token-file t", "goes without"),
             ("--password-file p --token-file t", "not allowed with"),
             ("--processes 3 --users 2", "more than there are users"),
+            ("--connections 3 --users 2", "more than there are users"),
+            ("--connections 2 --processes 3", "more than there are connections"),
+            ("--turn 2", "fewer --connections than --users"),
+            ("--turn 2 --users 5 --connections 5", "fewer --connections than --users"),
             ("--users 2 --user bob", "{n}"),
             ("--size 5 --request hello", "{filler}"),
             ("--tls --login unix:/a", "UNIX socket"),
@@ -192,6 +210,27 @@ class CredentialTests(SynchronousTestCase):
         self.assertIn("is empty", self.complaint())
         os.unlink(self.path)
         self.assertIn("cannot be read", self.complaint())
+
+    def test_bounded(self) -> None:
+        """A file that is larger than secrets may be is told as that, and not read to its end."""
+        self.write(b"x" * (MAX_SECRET + 1))
+        complaint = self.assertRaises(Complaint, takePassword, self.path)
+        self.assertIn("has more than 4096 bytes, and no password", str(complaint))
+        self.patch(credentials, "MAX_TOKENS", 9)
+        self.write(b"12345678\n\n")
+        self.assertIn("has more than 9 bytes, and no token", self.complaint())
+        self.write(b"12345678\n")
+        self.assertEqual(tokensFromFile(self.path, 3), ("12345678",))
+
+    def test_certificates(self) -> None:
+        """So is a file of certificates."""
+        self.patch(optionvalues, "MAX_PEM", 10)
+        self.write(b"x" * 10)
+        self.assertEqual(optionvalues.textOf(self.path), "x" * 10)
+        for content, told in ((b"x" * 11, "has more than 10 bytes"), (b"\xff", "is no PEM file")):
+            self.write(content)
+            error = self.assertRaises(ArgumentTypeError, optionvalues.textOf, self.path)
+            self.assertIn(told, str(error))
 
 
 class CommandTests(SynchronousTestCase):

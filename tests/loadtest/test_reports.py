@@ -53,6 +53,18 @@ def figures(made: Results | None = None, plan: Plan = PLAN) -> Figures:
     return Figures(plan, made or results(), "2026-01-01T00:00:00+00:00", machine={"python": "3"})
 
 
+def turns() -> Figures:
+    """Make those of two users who have one connection."""
+    made = results()
+    made.counts["turns"] = 7
+    made.moment(1.5).turns = 7
+    made.latencies["all"].record(4.5)
+    made.latencies["turn"].record(4.5)
+    for _ in range(2):
+        made.latencies["pause"].record(4.0)
+    return figures(made, evolve(PLAN, connections=1, turn=0.5))
+
+
 class FigureTests(SynchronousTestCase):
     """Verdicts, and what to think of them."""
 
@@ -138,6 +150,16 @@ class FigureTests(SynchronousTestCase):
         self.assertEqual(len(document["timeline"]["moments"]), 3)
         self.assertEqual(document["timeline"]["moments"][1]["cuts"], 1)
 
+    def test_turns(self) -> None:
+        """So it has turns, where there are any."""
+        document = turns().document()
+        self.assertEqual(document["connections"]["turns"], 7)
+        self.assertEqual(document["timeline"]["moments"][1]["turns"], 7)
+        latency, options = document["latency"], document["options"]
+        self.assertEqual((latency["turn"]["count"], latency["pause"]["count"]), (1, 2))
+        self.assertEqual((options["connections"], options["turn"]), ("1", "0.5 s"))
+        self.assertNotIn("turn", figures().document()["options"])
+
     def test_seconds(self) -> None:
         """Durations are written with three digits and a unit."""
         for value, text in (
@@ -175,6 +197,28 @@ class ReportTests(SynchronousTestCase):
         self.assertIn("wrong: user1 7 '[red]a': answered 'b'\n", text)
         self.assertIn("2 failed attempts to connect or log in: ConnectionRefusedError\n", text)
         self.assertIn("Not as it must be: 1 wrong answers.", text)
+
+    def test_turns(self) -> None:
+        """Where users take turns, that is told: how many, and what came of their requests."""
+        text = self.written(turns())
+        self.assertRegex(text, r"on one connection +19 ")
+        self.assertRegex(text, r"across a break +1 ")
+        self.assertRegex(text, r"away between turns +1 +4\.50 s")
+        self.assertRegex(text, r"from turn to turn +2 +4\.00 s")
+        self.assertRegex(text, r"turns +7 over, 1 of 2 users at a time, 0\.5 s each\n")
+        self.assertIn("Of 2 users 1 are connected at a time, for 0.5 s each or until", text)
+        self.assertIn("asks nothing new", text)
+        # Without them, nothing of it is.
+        self.assertNotIn("turn", self.written(figures()))
+
+    def test_turnsInOpenLoop(self) -> None:
+        """In an open loop, users who are away are asked for all the same."""
+        told = turns()
+        text = evolve(told, plan=evolve(told.plan, rate=5.0)).method
+        self.assertNotIn("asks nothing new", text)
+        self.assertIn("is answered in the next turn", text)
+        (note,) = evolve(told, plan=evolve(told.plan, rate=50.0)).notes
+        self.assertIn("20 % was answered in time. Requests wait for their users' turns.", note)
 
 
 class _Links(HTMLParser):
@@ -224,6 +268,13 @@ class PageTests(SynchronousTestCase):
         for told in ("once each, and verified", "10.0 ms", "{user}.{number}", "python"):
             self.assertIn(told, text)
         self.assertNotIn("secret", text)
+
+    def test_turns(self) -> None:
+        """Users who take turns are told as that, and have a curve of their own."""
+        text = page(turns())
+        self.assertIn("2 users, 1 of them connected at a time, for 2.00 s", text)
+        self.assertIn("away between turns (1)", text)
+        self.assertNotIn("between turns", page(figures()))
 
     def test_escaped(self) -> None:
         """What servers say is text, whatever it looks like."""

@@ -33,9 +33,21 @@ class PlanTests(SynchronousTestCase):
         self.assertEqual(len({share.seed for share in shares}), 3)
         self.assertEqual(plan.shares(1), [plan])
 
+    def test_connections(self) -> None:
+        """
+        Connections are divided as well: each process has one or more, and no more than users.
+        """
+        self.assertEqual(Plan(TARGET, users=7).connections, 7)
+        for users, connections, processes in ((10, 10, 3), (10, 4, 3), (7, 3, 3), (100, 7, 4)):
+            shares = Plan(TARGET, users=users, connections=connections).shares(processes)
+            self.assertEqual(sum(share.connections for share in shares), connections)
+            self.assertEqual(sum(share.users for share in shares), users)
+            for share in shares:
+                self.assertTrue(1 <= share.connections <= share.users, share)
+
     def test_json(self) -> None:
         """A plan survives the way to another process."""
-        plan = Plan(TARGET, size=(1, 2), think=(0.5, 1.0), cuts=0.25)
+        plan = Plan(TARGET, size=(1, 2), think=(0.5, 1.0), cuts=0.25, connections=5, turn=0.5)
         self.assertEqual(Plan.decode(json.loads(json.dumps(plan.encode()))), plan)
 
     def test_names(self) -> None:
@@ -185,7 +197,7 @@ class ResultsTests(SynchronousTestCase):
         results.reasons["no"] = factor
         results.latencies["all"].record(factor)
         moment = results.moment(2.0 * factor + 1)
-        moment.answers, moment.connected = factor, factor
+        moment.answers = moment.connected = moment.turns = factor
         moment.levels[3] = factor
         for number in range(2):
             results.trouble(Example("wrong", f"user{factor}", number, "'a'", "'b'"), 0.5)
@@ -207,6 +219,7 @@ class ResultsTests(SynchronousTestCase):
         self.assertEqual(one.counts, Counter(asked=8, right=4, wrong=4))
         self.assertEqual([moment.answers for moment in one.moments], [0, 1, 0, 3])
         self.assertEqual([moment.connected for moment in one.moments], [0, 1, 1, 4])
+        self.assertEqual([moment.turns for moment in one.moments], [0, 1, 0, 3])
         self.assertEqual(one.moments[0].troubles, 4)
         self.assertEqual(one.latencies["all"].count, 2)
         self.assertEqual([example.user for example in one.examples], ["user1", "user1", "user3"])
