@@ -326,7 +326,7 @@ class ClientCore(ABC, Generic[WaiterT, ConnectionT]):
         # Without an address, another login would lead to the same gate.
         leadsElsewhere = loggedIn is not None and loggedIn.address is not None
         isOutOfReach = self._outOfReach >= self._loginAfter
-        return leadsElsewhere and isOutOfReach and self._ended is None
+        return leadsElsewhere and isOutOfReach
 
     async def _logIn(self) -> None:
         try:
@@ -380,8 +380,7 @@ class ClientCore(ABC, Generic[WaiterT, ConnectionT]):
 
     def _connectionLost(self) -> None:
         self._connection = None
-        if self._ended is None and self._login.loggedIn is not None:
-            self._happened("away")
+        self._happened("away")
 
     def _happened(self, happening: Happening, *reason: Exception) -> None:
         hooks = self._hooks.get(happening, {})
