@@ -166,6 +166,29 @@ class GatesTests(FolderTestCase):
             self.upgrade(first)
             self.assertEqual(self.gates().count(" open"), 2)
 
+    def test_loginServerAway(self) -> None:
+        """Where the script cannot see who is at the gate, it waits, and restarts nothing."""
+        if shutil.which("awk") is None:
+            raise SkipTest("there is no awk on this machine")
+        gate = "sample@127.0.0.1:8881"
+        told = ["exit 3", f"echo {gate} 1 0 0 1 draining", "exit 3", "exit 3"]
+        told += [f"echo {gate} 0 0 0 1 draining", "exit 3", f"echo {gate} 0 0 0 1 open"]
+        for number, code in enumerate(told):
+            Path(f"told{number}").write_text(code)
+        self.shell.have(
+            "msgserver-ctl",
+            'test "$3" = gates || exit 0\n'
+            "number=$(cat number 2>/dev/null || echo 0)\n"
+            "echo $((number + 1)) > number\n"
+            ". ./told$number",
+        )
+        self.shell.have("sleep", "")
+        self.shell.run(self, f"sh upgrade.sh {gate} hello-gate@1", PAGE)
+        asked = self.shell.asked()
+        before = asked[: asked.index("systemctl restart hello-gate@1")]
+        self.assertEqual([line.split()[-1] for line in before].count("gates"), 5)
+        self.assertEqual(Path("number").read_text(), "7\n")
+
     def logInAwayFrom(self, gate: str) -> None:
         """Log in at the other gate than this one."""
         self.operate(f"msgserver-ctl --config login.toml drain {gate}")

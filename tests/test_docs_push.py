@@ -26,6 +26,7 @@ class PushTests(PageTestCase):
     proved = {
         "ShopHandler": "test_shop",
         "listen": "test_listen",
+        "wantPrices": "test_wantPrices",
         "tryPrices": "test_tryPrices",
     }
 
@@ -78,6 +79,20 @@ class PushTests(PageTestCase):
         self.assertEqual(heard[-2:], [b"(perhaps there was more)", b"new"])
         server.result(alice.close())
         self.failureResultOf(listening, ClientClosed)
+
+    def test_wantPrices(self) -> None:
+        """Who asks under each login is told prices under the next, too."""
+        server, shop = self.open()
+        alice = server.client(b"alice")
+        self.shown["wantPrices"](alice)
+        heard: list[bytes] = []
+        ensureDeferred(self.shown["listen"](alice, heard.append)).addErrback(str)
+        for price in (3, 4):
+            server.result(server.logout(b"alice"))
+            server.advance(5)
+            shop.setPrice(b"tea", price)
+            server.settle()
+        self.assertEqual(heard, [b"tea costs 3", b"tea costs 4"])
 
     def test_tryPrices(self) -> None:
         """The page's own test gives what the page says."""

@@ -100,6 +100,9 @@ class TLSPageTests(FolderTestCase):
                 said = self.shell.run(self, command, PAGE)
                 for text in ("CONNECTION ESTABLISHED", "Verification: OK"):
                     self.assertIn(text, said)
+                # By default openssl looks at no name, and all is well with any.
+                other = command.replace(_NAME, "other.example.org")
+                self.assertNotEqual(self.shell.status("sh", "-c", other), 0)
             for strict in ("localhost", _NAME):
                 self.assertShownTo(strict, ports["gate"])
 

@@ -20,6 +20,7 @@ from examples.chat.talker import Talker
 from examples.chat.words import (
     Entered,
     Event,
+    Exited,
     Here,
     Join,
     Joined,
@@ -33,6 +34,7 @@ from examples.chat.words import (
     Who,
 )
 from msgserver import IMsgHandler, RequestFailed
+from msgserver.handlers import Mailbox
 from msgserver.testing import MemoryServer, everyCut
 
 SAID = Said("lobby", 7, "alice", "h\N{LATIN SMALL LETTER E WITH ACUTE}llo")
@@ -49,8 +51,8 @@ class WordsTests(SynchronousTestCase):
 
     def test_events(self) -> None:
         """And the other way; letters are letters in it."""
-        events = Entered("a", "1"), Joined("a", "b"), Left("a", "b"), SAID, Presence("b", "away")
-        for event in events:
+        own = Entered("a", "1"), Exited("a")
+        for event in (*own, Joined("a", "b"), Left("a", "b"), SAID, Presence("b", "away")):
             self.assertEqual(words.parseEvent(words.writeEvent(event)), event)
         self.assertIn("h\N{LATIN SMALL LETTER E WITH ACUTE}llo".encode(), words.writeEvent(SAID))
 
@@ -216,12 +218,32 @@ class ChatTests(SynchronousTestCase):
             ],
         )
 
+    def test_historyOfMore(self) -> None:
+        """Who is told more at once than a box holds has missed that, and hears what follows."""
+        self.handler.mailbox = Mailbox(self.server.clock, maxMessages=2)
+        self.server.result(self.server.logout(b"bob"))
+        self.server.advance(5)
+        self.alice.ask(Join("lobby"), *[Say("lobby", text) for text in "abc"])
+        self.bob.ask(Join("lobby"))
+        self.bob.take()
+        self.alice.ask(Say("lobby", "d"))
+        self.assertEqual(self.bob.take(), ["[lobby 4] alice: d"])
+
+    def test_historyThatCannotBe(self) -> None:
+        """How much is told to who joins is a number that fits into a box."""
+        for history in (-1, True, 1.5, 201):
+            error = self.assertRaises(ValueError, ChatHandler, history, self.server.clock)
+            self.assertEqual(
+                str(error), f"history: must be a whole number, 0 to 200, not {history!r}"
+            )
+        ChatHandler(200, self.server.clock)
+
     def test_leave(self) -> None:
         """Who has left hears nothing any more; the others are told."""
         self.join()
         self.bob.ask(Leave("lobby"))
         self.alice.ask(Say("lobby", "hello"))
-        self.assertEqual(self.bob.take(), [])
+        self.assertEqual(self.bob.take(), ["-- you have left lobby"])
         self.assertEqual(self.alice.take(), ["-- bob has left lobby", "[lobby 1] alice: hello"])
         self.bob.ask(Join("lobby"))
         self.assertEqual(self.bob.take(), ["-- you are in lobby", "[lobby 1] alice: hello"])
@@ -293,6 +315,26 @@ class ChatTests(SynchronousTestCase):
             self.bob.take(), [f"[lobby {n}] alice: {t}" for n, t in enumerate("abcde", 1)]
         )
         self.assertEqual(self.bob.failed, [])
+
+    def test_saidBeforeANewLogin(self) -> None:
+        """What was said without a connection is said under the next login, in its order."""
+        self.join()
+        self.server.offline(self.bob.client)
+        self.server.settle()
+        waiting = [
+            Deferred.fromCoroutine(self.bob.talker.ask(request))
+            for request in (Say("lobby", "a"), Say("lobby", "b"), Who("lobby"), Say("attic", "c"))
+        ]
+        self.server.result(self.server.logout(b"bob"))
+        self.server.online(self.bob.client)
+        self.server.advance(10)
+        self.assertEqual(
+            [self.successResultOf(each)["number"] for each in waiting[:2]],
+            [1, 2],
+        )
+        self.assertEqual(len(self.successResultOf(waiting[2])["members"]), 2)
+        self.failureResultOf(waiting[3], RequestFailed)
+        self.assertEqual(self.bob.take(), ["[lobby 1] bob: a", "[lobby 2] bob: b"])
 
     def test_newLoginTooLate(self) -> None:
         """What the room has forgotten by then is missed, and one is told so."""
@@ -374,3 +416,28 @@ class CutTests(SynchronousTestCase):
 
         heard = everyCut(make, scenario, everyByte=False)
         self.assertEqual([len(each) for each in heard], [4, 4])
+
+    def test_outAndIn(self) -> None:
+        """Who leaves and is back at once is in the room, wherever the connection breaks."""
+
+        def make() -> MemoryServer:
+            clock = Clock()
+            return MemoryServer(ChatHandler(clock=clock), clock=clock)
+
+        def scenario(server: MemoryServer) -> tuple[list[str], list[str]]:
+            alice = Person(server, b"alice")
+            alice.ask(Join("lobby"))
+            asked = [
+                Deferred.fromCoroutine(alice.talker.ask(request))
+                for request in (Leave("lobby"), Join("lobby"), Join("attic"), Leave("attic"))
+            ]
+            server.advance(5)
+            for each in asked:
+                server.result(each)
+            alice.take()
+            alice.ask(Say("lobby", "hello"))
+            server.advance(5)
+            return [line for line in alice.take() if line[0] == "["], alice.talker.rooms
+
+        heard = everyCut(make, scenario, everyByte=False)
+        self.assertEqual(heard, (["[lobby 1] alice: hello"], ["lobby"]))

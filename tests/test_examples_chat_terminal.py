@@ -4,7 +4,7 @@ The terminal of examples/chat: what is typed, and what is shown.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -16,7 +16,7 @@ from twisted.internet.task import Clock
 from twisted.internet.testing import MemoryReactorClock, StringTransport
 from twisted.trial.unittest import SynchronousTestCase
 
-from examples.chat.client import PASSWORD_VARIABLE, Plug, findPassword
+from examples.chat.client import PASSWORD_VARIABLE, Logins, Plug, findPassword
 from examples.chat.screen import ERASE, Missed, Screen, isColoured
 from examples.chat.server import ChatHandler
 from examples.chat.talker import Talker
@@ -24,8 +24,12 @@ from examples.chat.terminal import Terminal
 from examples.chat.words import (
     Joined,
 )
+from msgserver import Account
+from msgserver.client import MsgClient, login
+from msgserver.clientlogin import LoggedIn
 from msgserver.configfile import loadConfig
 from msgserver.testing import MemoryServer
+from msgserver.testing.network import MemoryEndpoint
 from tests.pages import ROOT
 
 
@@ -44,7 +48,7 @@ class TerminalTests(SynchronousTestCase):
         network: dict[str, Callable[[], object]] = {
             name: partial(self.done.append, name) for name in ("/cut", "/offline", "/online")
         }
-        self.terminal = Terminal(screen, network)
+        self.terminal = Terminal(screen, network, lambda: self.done.append("typed"))
         self.shown = StringTransport()
         self.client = self.server.client(b"alice")
         talker = Talker(
@@ -113,6 +117,35 @@ class TerminalTests(SynchronousTestCase):
         self.type("")
         self.assertEqual(self.type("/join lobby"), ["-- you are in lobby"])
 
+    def test_tooLongTail(self) -> None:
+        """Nothing of such a line is done, in however many pieces it comes; what follows is."""
+        self.type("/join lobby")
+        for length in (40_000, 5, 20_000):
+            self.terminal.dataReceived(b"x" * length)
+        self.assertEqual(
+            bytes(self.shown.value()), b"-- you are in lobby\n!! that line is too long\n"
+        )
+        self.assertEqual(
+            self.type(" that is the tail\nnext", "after"),
+            ["[lobby 1] alice: next", "[lobby 2] alice: after"],
+        )
+        shown = self.type("y" * 20_000 + "\nthen", "last")
+        self.assertEqual(
+            shown, ["!! that line is too long", "[lobby 3] alice: then", "[lobby 4] alice: last"]
+        )
+
+    def test_lastLine(self) -> None:
+        """The last line needs no end."""
+        self.type("/join lobby")
+        self.shown.clear()
+        self.terminal.dataReceived(b"goodbye")
+        self.done.clear()
+        self.terminal.readConnectionLost()
+        # Who is leaving does not want to be logged in.
+        self.assertEqual(self.done, [])
+        self.server.settle()
+        self.assertEqual(bytes(self.shown.value()), b"[lobby 1] alice: goodbye\n")
+
     def test_notText(self) -> None:
         """Bytes that are no text are shown as such."""
         self.type("/join lobby")
@@ -123,7 +156,12 @@ class TerminalTests(SynchronousTestCase):
     def test_network(self) -> None:
         """Three commands are about the connection."""
         self.assertEqual(self.type("/cut", "/offline", "/online"), [])
-        self.assertEqual(self.done, ["/cut", "/offline", "/online"])
+        self.assertEqual(self.done[::2], ["/cut", "/offline", "/online"])
+
+    def test_typed(self) -> None:
+        """Each line is told of, an empty one too, but not that somebody quits."""
+        self.type("/who", "", "/quit", "late")
+        self.assertEqual(self.done, ["typed", "typed"])
 
     def test_help(self) -> None:
         """What may be typed is told."""
@@ -176,6 +214,13 @@ class TerminalTests(SynchronousTestCase):
         self.assertEqual(line[: len(ERASE)], ERASE)
         self.assertRegex(line, r"\x1b\[2m\[lobby 1\]\x1b\[0m \x1b\[3\dmalice\x1b\[0m: hello")
 
+    def test_coloursOfAMistake(self) -> None:
+        """What cannot be said stays as well, to be mended."""
+        self.begin(Screen(isColoured=True))
+        self.type("/join lobby")
+        (line,) = self.type("x" * 1001)
+        self.assertNotIn(ERASE, line)
+
     def test_coloursInTheDark(self) -> None:
         """Without a connection it stays, so that one knows what is waiting."""
         self.begin(Screen(isColoured=True))
@@ -200,7 +245,7 @@ class ScreenTests(SynchronousTestCase):
         for missed, line in (
             (Missed("lobby", 1), "!! missed for good in lobby, messages: 1"),
             (Missed(None, 3), "!! missed for good, messages: 3"),
-            (Missed(None, None), "!! missed for good, messages"),
+            (Missed(None, None), "!! perhaps messages are missed for good"),
         ):
             self.assertEqual(Screen().happened(missed), line)
 
@@ -245,6 +290,59 @@ class ClientTests(SynchronousTestCase):
         self.failureResultOf(plug.connect(Factory()), ConnectError)
         plug.isIn = True
         self.successResultOf(plug.connect(Factory()))
+
+
+class LoginsTests(SynchronousTestCase):
+    """When there is a next login by itself, and when not."""
+
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.server = MemoryServer(ChatHandler(clock=self.clock), clock=self.clock)
+        self.addCleanup(self.server.stop)
+        self.notes: list[str] = []
+        line = self.server.network.newLine()
+        self.gate = Plug(MemoryEndpoint(line, isGate=True))
+
+        def takeLogin() -> Awaitable[LoggedIn]:
+            endpoint = MemoryEndpoint(line, isGate=False)
+            return login(endpoint, Account(b"sample", b"alice"), b"alice", clock=self.clock)
+
+        self.logins = Logins(takeLogin, self.gate)
+        self.alice = MsgClient(self.clock, self.logins.take, self.gate, retryPolicy=lambda _: 1.0)
+        self.addCleanup(lambda: self.server.result(self.alice.close()))
+        self.logins.watch(self.alice, self.notes.append)
+        self.server.settle()
+
+    def test_elsewhere(self) -> None:
+        """Who is ended by a login elsewhere lets that be until something is typed."""
+        self.logins.want()
+        second = self.server.client(b"alice")
+        self.server.advance(60)
+        self.assertEqual((self.alice.isConnected, second.isConnected), (False, True))
+        self.assertEqual(
+            self.notes, ["your login has ended, as by another one of yours; Enter logs in again"]
+        )
+        self.logins.want()
+        self.logins.want()
+        self.server.settle()
+        self.assertTrue(self.alice.isConnected)
+
+    def test_quitThen(self) -> None:
+        """One may leave instead."""
+        self.server.client(b"alice")
+        self.server.advance(60)
+        self.server.result(self.alice.close())
+
+    def test_noNetwork(self) -> None:
+        """Who was without a network is logged in again by itself, as after a restart."""
+        self.gate.isIn = False
+        self.alice.dropConnection()
+        self.server.advance(5)
+        self.server.result(self.server.logout(b"alice"))
+        self.gate.isIn = True
+        self.server.advance(5)
+        self.assertTrue(self.alice.isConnected)
+        self.assertEqual(self.notes, [])
 
 
 class _Wire:

@@ -34,7 +34,7 @@ class ClientTestCase(SynchronousTestCase):
         self.server = MemoryServer(handler, clock=clock)
         self.addCleanup(self.server.stop)
 
-    def begin(self, isTerminal: bool = False, isColoured: bool = False) -> None:
+    def begin(self, isTerminal: bool = False, isColoured: bool = False, delay: float = 1.0) -> None:
         """Begin to play, as Alice."""
         self.terminal = Terminal(isTerminal, isColoured)
         self.transport = StringTransport()
@@ -48,7 +48,7 @@ class ClientTestCase(SynchronousTestCase):
 
         def makeClient(logIn: Callable[[], Awaitable[LoggedIn]]) -> MsgClient:
             gate = MemoryEndpoint(line, isGate=True)
-            return MsgClient(clock, logIn, gate, retryPolicy=lambda failures: 1.0)
+            return MsgClient(clock, logIn, gate, retryPolicy=lambda failures: delay)
 
         self.game = Game(self.terminal, clock, takeLogin, makeClient)
         self.addCleanup(lambda: self.server.result(self.game.client.close()))
@@ -109,6 +109,16 @@ class PipeTests(ClientTestCase):
         self.server.advance(1)
         self.shown()
         self.assertEqual(self.type("inventory\n"), "you have 97.50, 1 rope\n")
+
+    def test_tooLong(self) -> None:
+        """A line that is too long is told, once, and that is the end: what is it a part of?"""
+        self.begin()
+        self.shown()
+        self.assertEqual(
+            self.type("inventory\n" + "x" * 20_000), "that line is too long\nyou have 100.00\n"
+        )
+        self.assertEqual(self.type("y" * 20_000 + " buy rope\ngo mine\n"), "")
+        self.successResultOf(self.playing)
 
     def test_unknown(self) -> None:
         """An order to the client that is none says which there are; an empty line, nothing."""
@@ -171,6 +181,22 @@ class SecondLoginTests(ClientTestCase):
         )
         self.assertIn("you have 100.00\n", self.type("inventory\n"))
 
+    def test_failedThenKicked(self) -> None:
+        """
+        An order that the game has failed at is asked again though its login has ended before:
+        that is something to ask.
+        """
+        self.begin(delay=0.1)
+        database = self.server.handler._store._database
+        database.execute("alter table orders rename to away")
+        self.type("buy rope\n")
+        self.assertEqual(len(self.flushLoggedErrors()), 1)
+        database.execute("alter table away rename to orders")
+        self.server.result(self.server.kick(b"alice"))
+        for _ in range(10):
+            self.server.advance(0.1)
+        self.assertIn("you buy a rope for 2.50; you have 97.50\n", self.shown())
+
     def test_quitWhileIdle(self) -> None:
         """One may leave all the same."""
         self.begin()
@@ -191,6 +217,12 @@ class PasswordTests(SynchronousTestCase):
     def test_environment(self) -> None:
         """It is in GAME_PASSWORD."""
         self.assertEqual(self.read(GAME_PASSWORD="secret"), b"secret")
+
+    def test_anyBytes(self) -> None:
+        """It may be any bytes, and so may be who is playing."""
+        self.assertEqual(self.read(GAME_PASSWORD="caf\udce9"), b"caf\xe9")
+        options = PARSER.parse_args(["caf\udce9", "--server", "\udce9"])
+        client._ways(Clock(), options, b"secret")
 
     def test_file(self) -> None:
         """It is a file's first line, which goes before."""

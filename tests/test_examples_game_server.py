@@ -12,6 +12,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from examples.game import orders
+from examples.game.goods import WORLD_CENTS
 from examples.game.server import LONGEST_REQUEST, GameHandler, RunInThread
 from examples.game.store import Store
 from msgserver.client import MsgClient
@@ -148,6 +149,15 @@ class ServerTests(ServerTestCase):
         """A database that cannot be opened is a mistake in the config."""
         raised = self.assertRaises(ValueError, GameHandler, "/nowhere/game.sqlite")
         self.assertEqual(str(raised), "file: /nowhere/game.sqlite: unable to open database file")
+
+    def test_openingCents(self) -> None:
+        """So is an opening sum that no player could ever get."""
+        for cents in (-1, 100.5, True, "100", WORLD_CENTS + 1):
+            raised = self.assertRaises(ValueError, GameHandler, ":memory:", cents, run=doAtOnce)
+            self.assertEqual(
+                str(raised),
+                f"openingCents: must be a whole number, 0 to {WORLD_CENTS}, not {cents!r}",
+            )
 
 
 class AgainTests(ServerTestCase):

@@ -201,6 +201,22 @@ class PollTests(MailboxTestCase):
         self.push(b"one")
         self.assertEqual(bob.take(self.successResultOf(answer)), [b"echo"])
 
+    def test_seenBeforeItWasSent(self) -> None:
+        """
+        Who says to have seen, in the turn of the push, what was not sent yet, goes without it;
+        nobody else does.
+        """
+        bob = self.reader(self.mailbox, b"bob")
+        answers = self.alice.ask(), bob.ask()
+        self.mailbox.broadcast((b"alice", b"bob"), b"one")
+        ahead = self.mailbox.poll(b"alice", self.alice.inbox.poll()[:8] + bytes(7) + b"\1")
+        self.clock.advance(0)
+        self.failureResultOf(answers[0], RequestFailed)
+        self.assertNoResult(ahead)
+        self.assertEqual(bob.take(self.successResultOf(answers[1])), [b"one"])
+        self.push(b"two")
+        self.assertEqual(self.alice.take(self.successResultOf(ahead)), [1, b"two"])
+
 
 class PushTests(MailboxTestCase):
     """To whom what is pushed goes."""
@@ -298,6 +314,21 @@ class LimitTests(MailboxTestCase):
         self.assertEqual((len(mailbox), mailbox.total), (1, 60_004))
         self.assertEqual(self.read(bob), [LONG, LONG])
         self.assertEqual(self.read(alice), [None])
+
+    def test_maxTotalStanding(self) -> None:
+        """Where it is boxes with polls that are too much, who begins to poll keeps the box."""
+        most = MAX_MESSAGE + 2
+        mailbox, alice = self.make(maxBytes=most, maxTotal=most)
+        others = [self.reader(mailbox, name) for name in (b"bob", b"carol")]
+        answers = [other.ask() for other in others]
+        mailbox.broadcast((b"bob", b"carol"), bytes(MAX_MESSAGE))
+        answer = alice.ask()
+        self.assertNoResult(answer)
+        mailbox.push(b"alice", b"one")
+        self.clock.advance(0)
+        self.assertEqual(alice.take(self.successResultOf(answer)), [b"one"])
+        for other, waiting in zip(others, answers, strict=True):
+            self.assertEqual(other.take(self.successResultOf(waiting)), [bytes(MAX_MESSAGE)])
 
     def test_defaults(self) -> None:
         """The limits are those that the documentation names."""

@@ -12,7 +12,7 @@ from __future__ import annotations
 import os
 import sys
 from argparse import ArgumentDefaultsHelpFormatter, ArgumentParser, Namespace
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from getpass import getpass
 from pathlib import Path
 from random import random
@@ -28,6 +28,7 @@ from twisted.internet.interfaces import (
 )
 from twisted.internet.stdio import StandardIO
 from twisted.internet.task import react
+from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from examples.chat.screen import Screen, isColoured
@@ -103,22 +104,80 @@ class Plug:
     An endpoint whose plug can be pulled.
 
     @ivar isIn: whether it is in.
+    @ivar failures: how often nobody was reached.
     """
 
     def __init__(self, endpoint: IStreamClientEndpoint) -> None:
         self.isIn = True
+        self.failures = 0
         self._endpoint = endpoint
 
     def connect(self, factory: IProtocolFactory) -> Deferred[IProtocol]:
         """See L{IStreamClientEndpoint.connect}."""
-        if not self.isIn:
-            return fail(ConnectError(string="the plug is pulled"))
-        return self._endpoint.connect(factory)
+        if self.isIn:
+            return self._endpoint.connect(factory).addErrback(self._failed)
+        return fail(ConnectError(string="the plug is pulled")).addErrback(self._failed)
+
+    def _failed(self, failure: Failure) -> Failure:
+        self.failures += 1
+        return failure
+
+
+class Logins:
+    """
+    Takes logins: the next one by itself, but for one thing. Whose login was ended by another of
+    the same user's, in a second terminal, must not end that in turn, and so on for ever.
+
+    @param takeLogin: logs in.
+    @param gate: where the client connects. A login that is over when the gate is there all the
+        time was ended by another; a server that was restarted, or a network, is away for a while.
+    """
+
+    def __init__(self, takeLogin: Callable[[], Awaitable[LoggedIn]], gate: Plug) -> None:
+        self._takeLogin = takeLogin
+        self._gate = gate
+        self._failures = -1
+        self._isElsewhere = False
+        self._wanted: Deferred[None] | None = None
+
+    def watch(self, client: MsgClient, note: Callable[[str], object]) -> None:
+        """
+        Watch how the client's logins end.
+
+        @param note: told what is the matter where L{want} is waited for.
+        """
+        self._note = note
+        client.on("away", self._away)
+        client.on("loggedOut", self._loggedOut)
+
+    async def take(self) -> LoggedIn:
+        """Log in, when that is wanted."""
+        if self._isElsewhere:
+            self._note("your login has ended, as by another one of yours; Enter logs in again")
+            self._wanted = Deferred()
+            try:
+                await self._wanted
+            finally:
+                self._wanted = None
+            self._isElsewhere = False
+        return await self._takeLogin()
+
+    def want(self) -> None:
+        """Log in here, wherever else one is."""
+        if self._wanted is not None:
+            self._wanted.callback(None)
+
+    def _away(self) -> None:
+        self._failures = self._gate.failures
+
+    def _loggedOut(self, reason: Exception) -> None:
+        self._isElsewhere = self._gate.failures == self._failures
 
 
 async def talk(reactor: IReactorTime, options: Namespace, password: str) -> None:
     """Connect, and do what is typed until there is no more."""
-    uid, server = options.user.encode(), options.server.encode()
+    # As the token has them: they may be any bytes.
+    uid, server = (each.encode(errors="surrogateescape") for each in (options.user, options.server))
     token = passwordToken(uid, server, password)
     try:
         loginServer = Plug(clientFromString(reactor, options.login))
@@ -129,9 +188,10 @@ async def talk(reactor: IReactorTime, options: Namespace, password: str) -> None
     def takeLogin() -> Deferred[LoggedIn]:
         return login(loginServer, Account(server, uid), token, clock=reactor)
 
+    logins = Logins(takeLogin, gate)
     client = MsgClient(
         reactor,
-        takeLogin,
+        logins.take,
         gate,
         retryPolicy=lambda failures: min(0.2 * failures, LONGEST_DELAY) + random() / 5,
         keepAlive=KEEP_ALIVE,
@@ -139,7 +199,7 @@ async def talk(reactor: IReactorTime, options: Namespace, password: str) -> None
     )
     try:
         await client.whenConnected(failAfterFailures=1)
-        await _converse(reactor, client, options.user, [loginServer, gate])
+        await _converse(reactor, client, logins, options.user, [loginServer, gate])
     except Refused as refusal:
         raise SystemExit(f"{options.user} was refused: {refusal}") from None
     except (MsgServerError, ConnectError, ConnectionClosed, OSError) as error:
@@ -148,7 +208,9 @@ async def talk(reactor: IReactorTime, options: Namespace, password: str) -> None
         await client.close()
 
 
-async def _converse(reactor: IReactorTime, client: MsgClient, user: str, plugs: list[Plug]) -> None:
+async def _converse(
+    reactor: IReactorTime, client: MsgClient, logins: Logins, user: str, plugs: list[Plug]
+) -> None:
     def setPlugged(isIn: bool) -> None:
         for plug in plugs:
             plug.isIn = isIn
@@ -164,7 +226,9 @@ async def _converse(reactor: IReactorTime, client: MsgClient, user: str, plugs: 
             "/offline": lambda: setPlugged(False),
             "/online": lambda: setPlugged(True),
         },
+        logins.want,
     )
+    logins.watch(client, terminal.note)
     client.on("away", lambda: terminal.note("no connection; what is said now waits"))
     client.on("back", lambda: terminal.note("connected again"))
     client.on("connected", lambda: terminal.note("connected, under a new login"))

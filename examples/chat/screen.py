@@ -10,7 +10,7 @@ from zlib import crc32
 
 from attrs import frozen
 
-from examples.chat.words import Entered, Event, Joined, Left, Presence, Said
+from examples.chat.words import Entered, Event, Exited, Joined, Left, Presence, Said
 
 _RESET, _DIM, _RED = "\x1b[0m", "\x1b[2m", "\x1b[31m"
 _OF_NAMES = ("\x1b[32m", "\x1b[33m", "\x1b[34m", "\x1b[35m", "\x1b[36m")
@@ -57,16 +57,19 @@ class Screen:
                 return f"{self._paint(_DIM, f'[{room} {number}]')} {name}: {safe(text)}"
             case Entered(room, _):
                 return self.note(f"you are in {room}")
+            case Exited(room):
+                return self.note(f"you have left {room}")
             case Joined(room, user):
                 return self.note(f"{user} has joined {room}")
             case Left(room, user):
                 return self.note(f"{user} has left {room}")
             case Presence(user, state):
                 return self.note(f"{user} is {state}")
+            case Missed(_, None):
+                return self.complaint("perhaps messages are missed for good")
             case Missed(room, count):
-                many = "messages" if count is None else f"messages: {count}"
                 where = f" in {room}" if room else ""
-                return self.complaint(f"missed for good{where}, {many}")
+                return self.complaint(f"missed for good{where}, messages: {count}")
 
     def note(self, text: str) -> str:
         """Tell something that nobody has said."""

@@ -14,6 +14,7 @@ from examples.chat.words import (
     POLL,
     Entered,
     Event,
+    Exited,
     Here,
     Join,
     Joined,
@@ -33,16 +34,25 @@ from msgserver import MsgHandler, RequestFailed, User
 from msgserver.handlers import Mailbox
 from msgserver.interfaces import MaybeLater
 
+MAX_HISTORY = 200
+"""How many of the last messages a room may keep: a box has room for them."""
+
 
 class ChatHandler(MsgHandler):
     """
     Rooms, and who is in them.
 
-    @param history: how many of the last messages of a room are told to whoever joins it.
+    @param history: how many of the last messages of a room are told to whoever joins it; 0 to
+        L{MAX_HISTORY}.
     @param clock: where the time comes from; by default the global reactor.
+    @raise ValueError: there is no such history.
     """
 
     def __init__(self, history: int = 20, clock: IReactorTime | None = None) -> None:
+        if type(history) is not int or not 0 <= history <= MAX_HISTORY:
+            raise ValueError(
+                f"history: must be a whole number, 0 to {MAX_HISTORY}, not {history!r}"
+            )
         # By uid, so that the box outlives a login: who comes back has missed nothing.
         self.mailbox = Mailbox(clock)
         self._rooms = Rooms(history)
@@ -86,6 +96,7 @@ class ChatHandler(MsgHandler):
                 return self._join(uid, name)
             case Leave(name):
                 room = self._rooms.leave(name, uid)
+                self._push([uid], Exited(name))
                 self._push(room.members, Left(name, _text(uid)))
                 return {"left": name}
             case Say(name, text):

@@ -15,6 +15,7 @@ from examples.chat.words import (
     POLL,
     Entered,
     Event,
+    Exited,
     Here,
     Join,
     Leave,
@@ -27,7 +28,7 @@ from examples.chat.words import (
     writeRequest,
 )
 from msgserver.client import MsgClient
-from msgserver.errors import MessagesMissed, MsgServerError
+from msgserver.errors import MessagesMissed, MsgServerError, RequestFailed
 
 
 @define
@@ -64,7 +65,10 @@ class Talker:
         self._client = client
         self._happened = happened
         self._failed = failed
+        # Those in which they are, by what was answered; and as far as they have heard of it.
+        self._rooms: dict[str, None] = {}
         self._heard: dict[str, _Heard] = {}
+        self._logins = 0
         self._asking = 0
         self._unheard: dict[tuple[str, int], None] = {}
         self._onQuiet: list[Deferred[None]] = []
@@ -75,7 +79,7 @@ class Talker:
     @property
     def rooms(self) -> list[str]:
         """The rooms they are in, as far as they know."""
-        return [*self._heard]
+        return [*self._rooms]
 
     @property
     def isConnected(self) -> bool:
@@ -91,15 +95,28 @@ class Talker:
         """
         self._asking += 1
         try:
-            answer = parseObject(await self._client.request(writeRequest(request)))
+            answer = parseObject(await self._request(request))
+            if isinstance(request, Join):
+                self._rooms[request.room] = None
             if isinstance(request, Leave):
-                self._heard.pop(request.room, None)
+                self._rooms.pop(request.room, None)
             if isinstance(request, Say):
                 self._said(request.room, answer.get("number"))
             return answer
         finally:
             self._asking -= 1
             self._perhapsQuiet()
+
+    async def _request(self, request: Request) -> bytes:
+        logins = self._logins
+        try:
+            return await self._client.request(writeRequest(request))
+        except RequestFailed:
+            if logins == self._logins or getattr(request, "room", None) not in self._rooms:
+                raise
+        # What waits for a new login is sent before the rooms are joined again, which is under
+        # way now.
+        return await self._client.request(writeRequest(request))
 
     def whenQuiet(self) -> Deferred[None]:
         """Wait until all that was asked is answered, and what one has said oneself is heard."""
@@ -111,6 +128,7 @@ class Talker:
 
     def _connected(self) -> None:
         # Under a new login the server has one in no room.
+        self._logins += 1
         for room in self.rooms:
             self._askAside(Join(room))
 
@@ -138,6 +156,8 @@ class Talker:
             if heard is not None and heard.run == event.run:
                 return  # Back, and never away as far as one is concerned.
             self._heard[event.room] = _Heard(event.run)
+        elif isinstance(event, Exited):
+            self._heard.pop(event.room, None)
         elif isinstance(event, Said) and not self._isNew(event):
             return
         self._happened(event)
@@ -146,6 +166,9 @@ class Talker:
     def _isNew(self, said: Said) -> bool:
         self._unheard.pop((said.room, said.number), None)
         heard = self._heard.get(said.room)
+        if heard is None and said.room in self._rooms:
+            # That one has entered was among what the box has dropped.
+            heard = self._heard[said.room] = _Heard("")
         if heard is None or said.number <= heard.number:
             # Said before one left; or told again to one who is back.
             return False

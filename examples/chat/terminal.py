@@ -36,18 +36,28 @@ class Terminal(LineReceiver):
     Reads what is typed, and does it.
 
     @param network: what C{/cut}, C{/offline} and C{/online} do.
+    @param typed: called when a line was typed, an empty one too, by somebody who stays.
     @ivar ended: fires when there is nothing more to read, or to quit.
     """
 
     delimiter = b"\n"
 
-    def __init__(self, screen: Screen, network: dict[str, Callable[[], object]]) -> None:
+    def __init__(
+        self,
+        screen: Screen,
+        network: dict[str, Callable[[], object]],
+        typed: Callable[[], object] = lambda: None,
+    ) -> None:
         self.ended: Deferred[None] = Deferred()
         self.closed: Deferred[None] = Deferred()
         self._screen = screen
         self._network = network
+        self._typed = typed
         self._room: str | None = None
         self._isShown = True
+        # A line that is too long has begun; what came behind its end.
+        self._isTooLong = False
+        self._following = b""
 
     def begin(self, talker: Talker) -> None:
         """Take note who is talking, before anything is typed."""
@@ -66,21 +76,37 @@ class Terminal(LineReceiver):
         """Show what has gone wrong."""
         self.show(self._screen.complaint(text))
 
+    def dataReceived(self, data: bytes) -> None:
+        """Take what was typed, line by line."""
+        super().dataReceived(data)  # type: ignore[no-untyped-call]
+        while self._following:
+            following, self._following = self._following, b""
+            super().dataReceived(following)  # type: ignore[no-untyped-call]
+
     def lineReceived(self, line: bytes) -> None:
         """Do what was typed."""
+        if self._isTooLong:
+            self._isTooLong = False
+            return
         typed = line.decode(errors="replace").strip()
         if typed.startswith("/"):
             self._command(*typed.split(maxsplit=1))
         elif typed:
             self._inRoom(lambda room: self._say(room, typed), None)
+        if not self.ended.called:
+            self._typed()
 
     def lineLengthExceeded(self, line: bytes) -> None:
-        """Say so, and go on."""
-        self.clearLineBuffer()  # type: ignore[no-untyped-call]
-        self.complain("that line is too long")
+        """Say so, and go on behind its end."""
+        if not self._isTooLong:
+            self.complain("that line is too long")
+        _, delimiter, self._following = line.partition(self.delimiter)
+        self._isTooLong = not delimiter
 
     def readConnectionLost(self) -> None:
-        """Quit, as there will be no more commands."""
+        """Quit, as there will be no more commands; the last one may have no end."""
+        self._typed = lambda: None
+        self.dataReceived(self.delimiter)
         self.end()
 
     def writeConnectionLost(self) -> None:
@@ -151,7 +177,6 @@ class Terminal(LineReceiver):
 
     async def _leave(self, room: str) -> None:
         await self._ask(Leave(room))
-        self.note(f"you have left {room}")
         if self._room == room:
             self._room = next(iter(self._talker.rooms), None)
 
@@ -161,11 +186,12 @@ class Terminal(LineReceiver):
         self.note(f"in {room}: {names}")
 
     async def _say(self, room: str, text: str) -> None:
+        said = Say(room, text)
         if self._screen.isColoured and self._talker.isConnected:
             # It is shown as everybody sees it, in a moment.
             self._standard.write(ERASE.encode())
         try:
-            await self._ask(Say(room, text))
+            await self._ask(said)
         except OutcomeUnknown:
             self.complain(f"nobody knows whether this was said: {text}")
 

@@ -121,6 +121,13 @@ class Entered:
 
 
 @frozen
+class Exited:
+    """The user is in the room no more; what follows is not of it."""
+
+    room: str = field(validator=_isRoom)
+
+
+@frozen
 class Joined:
     """Somebody else is in the room from now on."""
 
@@ -158,7 +165,7 @@ class Presence:
     state: str = field(validator=_isState)
 
 
-Event = Entered | Joined | Left | Said | Presence
+Event = Entered | Exited | Joined | Left | Said | Presence
 
 _REQUESTS: Mapping[str, type[Request]] = {
     "join": Join,
@@ -169,6 +176,7 @@ _REQUESTS: Mapping[str, type[Request]] = {
 }
 _EVENTS: Mapping[str, type[Event]] = {
     "entered": Entered,
+    "exited": Exited,
     "joined": Joined,
     "left": Left,
     "said": Said,

@@ -105,14 +105,12 @@ class Game:
     async def _ask(self, content: bytes) -> None:
         answer = Deferred.fromCoroutine(
             orders.answered(
-                self.client.request,
+                self._request,
                 content,
                 self._clock,
                 lambda: self._note("asking again, with the same id"),
             )
         )
-        if self._wanted is not None:
-            self._wanted.callback(None)
         try:
             self._terminal.say((await answer).decode("utf-8", "replace"), GREEN)
         except RequestFailed as refusal:
@@ -120,6 +118,13 @@ class Game:
             self._terminal.say(f"no: {reason or 'the game has failed'}", RED)
         except MsgServerError as error:
             self._terminal.say(f"no answer: {error}", RED)
+
+    def _request(self, content: bytes) -> Deferred[bytes]:
+        answer = self.client.request(content)
+        # Also where it is asked again: the login may have ended meanwhile.
+        if self._wanted is not None:
+            self._wanted.callback(None)
+        return answer
 
     async def _logIn(self) -> LoggedIn:
         # Who was kicked by a login of theirs elsewhere must not kick that one in turn, and so on
@@ -158,7 +163,7 @@ def readPassword(options: Namespace, environment: Mapping[str, str], isTerminal:
             raise ValueError(f"{options.password_file}: {error.strerror}") from None
         password = lines[0] if lines else b""
     elif "GAME_PASSWORD" in environment:
-        password = environment["GAME_PASSWORD"].encode()
+        password = environment["GAME_PASSWORD"].encode(errors="surrogateescape")
     elif isTerminal:
         password = getpass(f"Password of {options.user}: ").encode()
     else:
@@ -205,7 +210,8 @@ def _ways(
 
     @raise ValueError: an option is no good.
     """
-    uid, server = options.user.encode(), options.server.encode()
+    # As the token has them: they may be any bytes.
+    uid, server = (each.encode(errors="surrogateescape") for each in (options.user, options.server))
     token = passwordToken(uid, server, password)
     loginServer = clientFromString(reactor, options.login)
     gate = clientFromString(reactor, options.gate)

@@ -18,7 +18,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.internet.threads import deferToThreadPool
 from twisted.python.threadpool import ThreadPool
 
-from examples.game.goods import GOODS, OPENING_CENTS, money
+from examples.game.goods import GOODS, OPENING_CENTS, WORLD_CENTS, money
 from examples.game.store import ID, NAME, Belongings, Declined, Order, Store
 from msgserver.errors import Forbidden, RequestFailed
 from msgserver.handlers import Agent, AgentHandler
@@ -151,6 +151,7 @@ class GameHandler(AgentHandler):
     @param run: in place of a L{Writer}.
     @param makeStore: in place of L{Store}.
     @param clock: in place of the reactor.
+    @raise ValueError: the file is no database, or there is no such sum.
     """
 
     def __init__(
@@ -161,6 +162,10 @@ class GameHandler(AgentHandler):
         makeStore: Callable[[str], Store] = Store,
         clock: IReactorTime | None = None,
     ) -> None:
+        if type(openingCents) is not int or not 0 <= openingCents <= WORLD_CENTS:
+            raise ValueError(
+                f"openingCents: must be a whole number, 0 to {WORLD_CENTS}, not {openingCents!r}"
+            )
         try:
             self._store = makeStore(file)
         except sqlite3.Error as error:

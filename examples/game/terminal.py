@@ -30,6 +30,7 @@ class Terminal(LineOnlyReceiver):
     def __init__(self, isTerminal: bool, isColoured: bool) -> None:
         self.isTerminal = isTerminal
         self._isColoured = isColoured
+        self._isTooLong = False
         self.lines: DeferredQueue[str | None] = DeferredQueue()
         self.closed: Deferred[None] = Deferred()
 
@@ -40,6 +41,13 @@ class Terminal(LineOnlyReceiver):
     def lineReceived(self, line: bytes) -> None:
         """Take a command."""
         self.lines.put(line.decode("utf-8", "replace").strip())
+
+    def lineLengthExceeded(self, line: bytes) -> None:
+        """Say so, and take no more: nobody knows what the rest would mean."""
+        if not self._isTooLong:
+            self._isTooLong = True
+            self.say("that line is too long", RED)
+            self.lines.put(None)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """Take note of the end."""

@@ -92,6 +92,16 @@ class ChatTests(SynchronousTestCase):
             person.process.kill()
             person.end()
 
+    def restart(self) -> None:
+        """Stop the server, and start it on the same ports."""
+        self.server.stop()
+        folder = self.server.folder
+        config = (folder / "msgserver.toml").read_text()
+        for name in ("login", "gate"):
+            config = config.replace("tcp:0:", f"tcp:{self.server.ports[name]}:", 1)
+        self.server = Server(folder, config).__enter__()
+        self.addCleanup(self.server.__exit__, None, None, None)
+
     def test_readme(self) -> None:
         """Whoever types what the README says sees what it says: nothing else, nothing less."""
         people: dict[str, Person] = {}
@@ -126,11 +136,51 @@ class ChatTests(SynchronousTestCase):
         self.assertEqual(bob.see(), "-- you are in lobby")
         self.assertEqual(bob.see(), "[lobby 1] alice: hello?")
 
+    def test_secondTerminal(self) -> None:
+        """Of two terminals of one user the second goes on, and the first waits for Enter."""
+        first = self.sit("alice")
+        first.see()
+        second = self.sit("alice")
+        second.see()
+        shown = [
+            "-- no connection; what is said now waits",
+            "-- your login has ended, as by another one of yours; Enter logs in again",
+        ]
+        self.assertEqual([first.see(), first.see()], shown)
+        second.type("/join lobby")
+        self.assertEqual(second.see(), "-- you are in lobby")
+        first.type("")
+        self.assertEqual(first.see(), "-- connected, under a new login")
+        self.assertEqual([second.see(), second.see()], shown)
+
+    def test_restarted(self) -> None:
+        """Where the server is restarted one is back in one's rooms, by itself."""
+        alice = self.sit("alice")
+        alice.see()
+        alice.type("/join lobby")
+        alice.see()
+        self.restart()
+        alice.type("hello?")
+        shown = {alice.see() for _ in range(5)}
+        self.assertEqual(
+            shown,
+            {
+                "-- no connection; what is said now waits",
+                "-- connected, under a new login",
+                "!! perhaps messages are missed for good",
+                "-- you are in lobby",
+                "[lobby 1] alice: hello?",
+            },
+        )
+
     def test_refused(self) -> None:
         """A wrong password, or nobody there, is one line and an exit status of 1."""
         alice = self.sit("alice", "wrong")
         self.assertEqual(alice.see(), "alice was refused: 401 Unauthorized")
         self.assertEqual((alice.end(), alice.process.returncode), ("", 1))
+        nobody = self.sit("\udcff", "wrong")
+        self.assertEqual(nobody.see(), r"\udcff was refused: 401 Unauthorized")
+        self.assertEqual((nobody.end(), nobody.process.returncode), ("", 1))
         self.server.stop()
         alice = self.sit("alice")
         self.assertRegex(alice.see(), "^no connection: ")
