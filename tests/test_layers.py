@@ -165,7 +165,7 @@ ALLOWED = {
     "loadtest.effort": "loadtest.latencies",
     "loadtest.reaching": "client clientlogin interfaces wire.classic loadtest.plan",
     "loadtest.credentials": "commandparts passwords wire.naming loadtest.plan loadtest.statuses",
-    "loadtest.files": "commandparts loadtest.plan loadtest.statuses",
+    "loadtest.files": "clientcore commandparts loadtest.plan loadtest.statuses",
     "loadtest.conditions": "loadtest.plan loadtest.units",
     "loadtest.demo": "commandparts loadtest.server loadtest.statuses",
     "loadtest.optionvalues": "clientlogin errors identity loadtest.dialogue",

@@ -15,7 +15,7 @@ import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap, LogNorm
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, NullLocator
+from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 from msgserver.loadtest.figures import Figures
 from msgserver.loadtest.latencies import Latencies
@@ -87,9 +87,7 @@ def percentiles(figures: Figures) -> str:
             curves.append(("away between turns", latencies["turn"], RED, ":"))
         for title, each, colour, style in curves:
             _drawCurve(axes, f"{title} ({each.count:,})", each, colour, style)
-        axes.set_yscale("log")
-        axes.yaxis.set_major_formatter(FuncFormatter(_tick))
-        axes.yaxis.set_minor_locator(NullLocator())
+        _showSeconds(axes)
         most = max(each.count for _, each, _, _ in curves)
         nines = max(2, min(6, int(log10(max(most, 10)))))
         ticks = [0.0, 0.5, 1.0, *map(float, range(2, nines + 1))]
@@ -144,9 +142,7 @@ def _drawRate(axes: Axes, figures: Figures, times: Sequence[float]) -> None:
 def _drawHeat(figure: Figure, axes: Axes, moments: list[Moment], times: Sequence[float]) -> None:
     axes.set_title("latency: how many answers took how long")
     levels = sorted({level for moment in moments for level in moment.levels})
-    axes.set_yscale("log")
-    axes.yaxis.set_major_formatter(FuncFormatter(_tick))
-    axes.yaxis.set_minor_locator(NullLocator())
+    _showSeconds(axes)
     if not levels:
         return
     span = range(levels[0], levels[-1] + 1)
@@ -159,6 +155,8 @@ def _drawHeat(figure: Figure, axes: Axes, moments: list[Moment], times: Sequence
     )
     bar = figure.colorbar(mesh, cax=axes.inset_axes((1.012, 0, 0.014, 1)))
     bar.set_label("answers in a cell")
+    for axis in (bar.ax.yaxis.set_major_formatter, bar.ax.yaxis.set_minor_formatter):
+        axis(FuncFormatter(_count))
     bar.outline.set_visible(False)
     middles = [(one + other) / 2 for one, other in zip(times, times[1:], strict=False)]
     for share, style in ((0.5, "-"), (0.99, "--")):
@@ -197,8 +195,22 @@ def _drawConnections(figure: Figure, axes: Axes, figures: Figures, times: Sequen
     _addLegend(other)
 
 
+def _count(value: float, _: object) -> str:
+    """Write how many, where there is room: not all that a logarithmic axis marks."""
+    return f"{value:,.0f}" if f"{value:g}"[0] in "125" else ""
+
+
+def _showSeconds(axes: Axes) -> None:
+    """Have an axis of latencies, from microseconds to hours."""
+    axes.set_yscale("log")
+    # There may be no power of ten between the shortest and the longest.
+    axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    axes.yaxis.set_major_formatter(FuncFormatter(_tick))
+    axes.yaxis.set_minor_locator(NullLocator())
+
+
 def _tick(value: float, _: object) -> str:
-    """Write a power of ten of a second."""
+    """Write a time on an axis."""
     for size, unit in ((1.0, "s"), (1e-3, "ms"), (1e-6, "µs")):
         if value >= size * 0.999:
             return f"{value / size:g} {unit}"

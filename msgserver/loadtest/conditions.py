@@ -50,11 +50,19 @@ def optionsOf(plan: Plan, processes: int) -> dict[str, str]:
 def machine() -> dict[str, str]:
     """Tell what the tester runs on."""
     return {
-        "machine": f"{platform.machine()}, {os.cpu_count()} cores",
+        "machine": f"{platform.machine()}, {coresOf()} cores",
         "system": f"{platform.system()} {platform.release()}",
         "python": f"{platform.python_implementation()} {platform.python_version()}",
         **{name: versionOf(name) for name in ("msgserver", "twisted", "hdrhistogram")},
     }
+
+
+def coresOf() -> int:
+    """Tell how many cores this process may have."""
+    # Fewer than there are, by taskset or in a container. Not every system tells.
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def versionOf(name: str) -> str:

@@ -5,6 +5,7 @@ All users of a process: when each comes, who is cut when, and when they go.
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import ceil
 from random import Random
 
 from twisted.internet.defer import Deferred, gatherResults
@@ -22,6 +23,12 @@ _TICK = 0.05
 
 _PACE = 0.001
 """Seconds between two looks at an open loop's schedule: no timer of a reactor is finer."""
+
+_BURST = 200
+"""
+How many requests that are due are asked at once. More wait for the next look at the schedule: a
+tester that never did anything but ask would hear no answer.
+"""
 
 LINGER = 0.25
 """Seconds that are waited for second answers when all the first are there."""
@@ -60,15 +67,19 @@ class Crew:
     async def run(self) -> None:
         """Do it all; it is over when nobody is connected any more."""
         plan, recorder = self._plan, self._recorder
+        recorder.start()
         began = recorder.now()
         if await self._go(began, plan.ramp, _TICK, self._admit):
             self._prepare()
             recorder.beginMeasuring()
             self._meter.begin()
             self._lastCut = start = recorder.now()
-            pacer = Pacer(plan.rate, start)
+            pacer = Pacer(plan.rate, start, plan.phase)
             tick = _PACE if plan.isOpen else _TICK
             await self._go(start, plan.duration, tick, lambda time: self._disturb(pacer))
+            recorder.results.counts["unsent"] += pacer.behind(
+                min(recorder.now(), start + plan.duration)
+            )
         recorder.endMeasuring()
         if (effort := self._meter.end()) is not None:
             recorder.results.efforts.append(effort)
@@ -80,7 +91,7 @@ class Crew:
 
     def stop(self) -> None:
         """End early, but wait for answers as ever; a second time, do not."""
-        if self._hasFinished:
+        if self._hasFinished or self._isStopped:
             self._isImpatient = True
         self._isStopped = True
 
@@ -126,7 +137,7 @@ class Crew:
 
     def _disturb(self, pacer: Pacer) -> None:
         now = self._recorder.now()
-        for number, intended in pacer.due(now):
+        for number, intended in pacer.due(now, _BURST):
             self._users[number % len(self._users)].ask(intended)
         if self._plan.cuts and now - self._lastCut >= _TICK:
             self._credit += self._plan.cuts * self._recorder.connected * (now - self._lastCut)
@@ -157,17 +168,30 @@ class Pacer:
 
     @param rate: requests a second; 0: none.
     @param start: the time of the first.
+    @param phase: by which share of the distance, 0 to below 1, all of them are later.
     """
 
-    def __init__(self, rate: float, start: float) -> None:
+    def __init__(self, rate: float, start: float, phase: float = 0.0) -> None:
         self._rate = rate
-        self._start = start
+        self._start = start + phase / rate if rate else start
         self._next = 0
 
-    def due(self, now: float) -> list[tuple[int, float]]:
-        """Give each request that is due and was not given: its number, from 0, and its time."""
-        due = []
-        while self._rate and (time := self._start + self._next / self._rate) <= now:
+    def behind(self, now: float) -> int:
+        """Tell how many were due before that time, and were not given."""
+        return max(0, ceil((now - self._start) * self._rate - 1e-6) - self._next)
+
+    def due(self, now: float, most: int) -> list[tuple[int, float]]:
+        """
+        Give requests that are due and were not given: the number of each, from 0, and its time.
+
+        @param most: how many.
+        """
+        due: list[tuple[int, float]] = []
+        while (
+            self._rate
+            and len(due) < most
+            and (time := self._start + self._next / self._rate) <= now
+        ):
             due.append((self._next, time))
             self._next += 1
         return due

@@ -7,12 +7,14 @@ from __future__ import annotations
 import os
 import re
 import sys
+from contextlib import suppress
 from pathlib import Path
 from secrets import token_urlsafe
 from tempfile import TemporaryDirectory
 from typing import Any
 
 from twisted.internet.defer import Deferred
+from twisted.internet.error import ProcessExitedAlready
 from twisted.internet.interfaces import IReactorProcess
 from twisted.internet.protocol import ProcessProtocol
 from twisted.python.failure import Failure
@@ -72,7 +74,8 @@ class Demo(ProcessProtocol):
     async def stop(self) -> None:
         """End it."""
         if not self._ended.called:
-            self._process.signalProcess("KILL")
+            with suppress(ProcessExitedAlready):
+                self._process.signalProcess("KILL")
         await self._ended
         self._folder.cleanup()
 

@@ -52,6 +52,11 @@ class Effort:
         """The share of the time in which another had its core."""
         return (self.waited or 0.0) / self.seconds if self.seconds else 0.0
 
+    @property
+    def busyShare(self) -> float:
+        """The share of the time in which it had something to do: the rest is what it has left."""
+        return self.share + self.waitedShare
+
 
 class EffortMeter:
     """

@@ -4,13 +4,13 @@ What is made of the results: figures, a verdict, and what to think of them.
 
 from __future__ import annotations
 
-import os
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
 from attrs import asdict, field, frozen
 
-from msgserver.loadtest.conditions import machine, optionsOf
+from msgserver.loadtest.conditions import coresOf, machine, optionsOf
 from msgserver.loadtest.latencies import Latencies
 from msgserver.loadtest.plan import Plan
 from msgserver.loadtest.results import TROUBLES, Results, latencyOf
@@ -38,11 +38,14 @@ TOLD = {
     "missing": "requests without an answer at the end",
     "unknown": "requests whose login ended before their answer",
     "refused": "requests that could not be asked",
+    "uncounted": "requests of which the tester has lost count, which is a bug of it",
     "ended": "users of whom the server wanted no more",
     "never": "users who never had a connection",
     "away": "users who were not back at the end",
 }
 """What must not happen, and how it is called."""
+
+_SILENT = ("failed", "missing", "unknown", "refused")
 
 
 @frozen
@@ -80,7 +83,9 @@ class Figures:
     @property
     def troubles(self) -> dict[str, int]:
         """What must not happen, and how often it did; only what did."""
-        counts = self.results.counts
+        counts = Counter(self.results.counts)
+        ends = ("right", *(name for name in TROUBLES if name != "doubled"))
+        counts["uncounted"] += max(0, counts["asked"] - sum(counts[name] for name in ends))
         return {name: counts[name] for name in TOLD if counts[name]}
 
     @property
@@ -89,10 +94,18 @@ class Figures:
         counts = self.results.counts
         if not self.troubles and counts["right"]:
             return Status.VERIFIED
+        if self._isInterrupted:
+            return Status.INTERRUPTED
         if not counts["logins"]:
             isRefused = any(reason.startswith("Unauthorized") for reason in self.results.reasons)
             return Status.REFUSED if isRefused else Status.UNREACHABLE
         return Status.FAILED
+
+    @property
+    def _isInterrupted(self) -> bool:
+        """Whether it was ended before anything was asked, or had failed."""
+        hasFailed = self.results.reasons or not self.troubles.keys() <= {"never", "away"}
+        return self.isEarly and not self.results.counts["asked"] and not hasFailed
 
     @property
     def verdict(self) -> str:
@@ -100,6 +113,8 @@ class Figures:
         counts = self.results.counts
         if self.status == Status.VERIFIED:
             return f"All {counts['right']:,} answers are there, once each, and verified."
+        if self._isInterrupted:
+            return "It was interrupted before anything was asked."
         if not counts["logins"]:
             return "Nobody could log in."
         if not self.troubles:
@@ -141,19 +156,22 @@ class Figures:
         if not efforts:
             return []
         notes = []
-        busiest = max(effort.share for effort in efforts)
-        if busiest >= BUSY:
+        busiest = max(efforts, key=lambda effort: (effort.share >= BUSY, effort.busyShare))
+        if busiest.busyShare >= BUSY:
             which = "The tester" if self.processes == 1 else "The busiest process of the tester"
             more = "more --processes" if self.processes > 1 else "--processes"
+            share = f"{percent(busiest.share)} of a core"
+            if busiest.share < BUSY:
+                share += f", and waited for one for {percent(busiest.waitedShare)} more"
             notes.append(
-                f"{which} was at {percent(busiest)} of a core: these figures are the tester's, not"
+                f"{which} was at {share}: these figures are the tester's, not"
                 f" the server's; use {more}, or ask less."
             )
         waited = max(effort.waitedShare for effort in efforts)
         if waited >= HELD_UP:
             notes.append(
                 f"The tester waited for a core for {percent(waited)} of the time, as other programs"
-                f" of this machine had them all ({os.cpu_count()} cores): latencies are longer by"
+                f" of this machine had them all ({coresOf()} cores): latencies are longer by"
                 " that. Run it on another machine than the server."
             )
         lag = max(effort.lag for effort in efforts)
@@ -171,6 +189,14 @@ class Figures:
             if kept < KEPT_UP:
                 turns = " Requests wait for their users' turns." if self.plan.takesTurns else ""
                 notes.append(f"Of the schedule, {percent(kept)} was answered in time.{turns}")
+        if unsent := self.results.counts["unsent"]:
+            notes.append(
+                f"{unsent:,} requests of the schedule were never asked, as the tester did not keep"
+                " up: no latency has them."
+            )
+        silent = sum(self.results.counts[name] for name in _SILENT)
+        if silent:
+            notes.append(f"No latency has the {silent:,} requests that failed or have no answer.")
         if lost := self.results.counts["lost"]:
             notes.append(f"{lost:,} connections were lost that the tester did not cut.")
         if self.isEarly:
@@ -192,7 +218,7 @@ class Figures:
                 "perSecond": self.rate,
                 **{
                     name: results.counts[name]
-                    for name in ("asked", "answered", "right", "inTime", *TROUBLES)
+                    for name in ("asked", "answered", "right", "inTime", "unsent", *TROUBLES)
                 },
             },
             "connections": {

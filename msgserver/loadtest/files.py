@@ -5,7 +5,9 @@ How many files a process may have open: each connection is one.
 from __future__ import annotations
 
 from contextlib import suppress
+from math import ceil
 
+from msgserver.clientcore import LOGIN_TIMEOUT
 from msgserver.commandparts import Complaint
 from msgserver.loadtest.plan import Plan
 from msgserver.loadtest.statuses import Status
@@ -38,9 +40,18 @@ def checkFiles(plan: Plan, processes: int, limit: int | None) -> None:
     @raise Complaint: it may not.
     """
     users = -(-plan.users // processes)
-    if limit is not None and users + _SPARE > limit:
+    files = _SPARE + min(users, ceil(_atOnce(plan) / processes))
+    if limit is not None and files > limit:
         raise Complaint(
             Status.MISTAKEN,
-            f"{users:,} users in a process take up to {users + _SPARE:,} open files, and the system"
+            f"{users:,} users in a process take up to {files:,} open files, and the system"
             f" allows {limit:,}: use more --processes, or raise that (ulimit -Hn)",
         )
+
+
+def _atOnce(plan: Plan) -> float:
+    """Tell how many connections there are at a time: those of users, and those of logins."""
+    if not plan.takesTurns or not plan.ramp:
+        return plan.users
+    # Who logs in has no place yet.
+    return plan.connections + plan.users / plan.ramp * LOGIN_TIMEOUT

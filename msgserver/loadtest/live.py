@@ -26,6 +26,9 @@ EVERY = 5.0
 
 _BAR = 40
 
+_NARROW = 76
+"""Columns that the picture takes. A terminal that has fewer has lines."""
+
 
 @define
 class _Told:
@@ -71,6 +74,10 @@ class Progress:
         self._start = self._last = now()
         self._answered = 0
 
+    def start(self) -> None:
+        """Count the time from now on: the processes have begun."""
+        self._start = self._last = self._now()
+
     def tell(self, number: int, told: dict[str, Any]) -> None:
         """Take what the process of that number tells; see L{msgserver.loadtest.worker}."""
         self._told[number] = _Told(told["connected"], told["counts"], told["cpu"])
@@ -78,7 +85,7 @@ class Progress:
 
     @property
     def elapsed(self) -> float:
-        """The seconds since the start."""
+        """The seconds since L{start}, or since this was made."""
         return self._now() - self._start
 
     def glance(self) -> Glance:
@@ -145,7 +152,8 @@ class Display:
         self._file = file
         self._shown = 0.0
         self._live: Live | None = None
-        if self._console.is_terminal:
+        isPicture = self._console.is_terminal and not self._console.is_dumb_terminal
+        if isPicture and self._console.width >= _NARROW:
             # Twisted's reactor has the time; a thread that draws would take it from the tester.
             self._live = Live(console=self._console, auto_refresh=False, transient=True)
             self._live.start()

@@ -10,9 +10,11 @@ from msgserver.clientlogin import MAX_UNANSWERED
 from msgserver.commandparts import address, identity
 from msgserver.loadtest.optionvalues import (
     expectation,
+    label,
     name,
     positive,
     rangeOf,
+    rate,
     secondsOf,
     share,
     textOf,
@@ -58,7 +60,13 @@ def addServers(parser: ArgumentParser) -> None:
         metavar="ADDRESS",
         help=f"the gate, where logins do not tell where it is (default: {GATE})",
     )
-    add("--server", default="sample", metavar="NAME", help="the gate's name (default: sample)")
+    add(
+        "--server",
+        type=label,
+        default="sample",
+        metavar="NAME",
+        help="the gate's name (default: sample)",
+    )
     add("--tls", dest="usesTLS", action="store_true", help="speak TLS with both of them")
     add(
         "--ca",
@@ -140,7 +148,7 @@ def addLoad(parser: ArgumentParser) -> None:
     )
     add(
         "--rate",
-        type=positive,
+        type=rate,
         default=0.0,
         metavar="N",
         help="ask by a schedule instead, so many requests a second of all users together",

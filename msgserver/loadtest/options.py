@@ -134,6 +134,8 @@ def _complaintOf(said: Any) -> str | None:
     longest = len(os.fsencode(said.template)) + 3 * len(os.fsencode(said.user)) + 20
     if longest > MAX_REQUEST:
         return f"--request: a request takes at most {MAX_REQUEST:,} bytes"
+    if said.json is not None and said.json == said.html:
+        return "--json and --html: two files are wanted"
     return None
 
 

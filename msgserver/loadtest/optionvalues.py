@@ -14,6 +14,9 @@ from msgserver.loadtest.dialogue import KINDS, parseExpectation
 MAX_PEM = 1 << 24
 """The most bytes of a file of certificates: all that the world trusts take a fiftieth of it."""
 
+MAX_RATE = 1_000_000
+"""How many requests a second may be scheduled: no process asks as many."""
+
 _DIGITS = 18
 """How many digits a number has, at most: there is a number of them that Python does not read."""
 
@@ -36,6 +39,15 @@ def name(text: str) -> str:
     """Read a name."""
     if not text:
         raise ArgumentTypeError("a name is wanted")
+    return text
+
+
+def label(text: str) -> str:
+    """Read a name that is text."""
+    try:
+        name(text).encode()
+    except UnicodeEncodeError:
+        raise ArgumentTypeError("a name is wanted, in UTF-8") from None
     return text
 
 
@@ -69,6 +81,14 @@ def positive(text: str) -> float:
     number = _number(text)
     if number <= 0:
         raise ArgumentTypeError("a number above 0 is wanted")
+    return number
+
+
+def rate(text: str) -> float:
+    """Read how many requests a second."""
+    number = _number(text)
+    if not 0 < number <= MAX_RATE:
+        raise ArgumentTypeError(f"a number above 0, and at most {MAX_RATE:,}, is wanted")
     return number
 
 

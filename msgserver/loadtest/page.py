@@ -10,7 +10,7 @@ from html import escape
 from msgserver.loadtest.charts import overTime, percentiles
 from msgserver.loadtest.conditions import optionsOf
 from msgserver.loadtest.figures import Figures
-from msgserver.loadtest.report import HEAD, cells, facts, latencyRows
+from msgserver.loadtest.report import HEAD, caution, cells, facts, latencyRows
 from msgserver.loadtest.statuses import NAME, Status
 from msgserver.loadtest.units import seconds
 
@@ -112,7 +112,7 @@ def _latencies(figures: Figures) -> str:
 
 
 def _method(figures: Figures) -> str:
-    return f'<p class="method">{escape(figures.method)}</p>'
+    return f'<p class="method">{escape(f"{figures.method} {caution(figures)}".rstrip())}</p>'
 
 
 def _troubles(figures: Figures) -> list[str]:

@@ -75,6 +75,7 @@ class Plan:
     @ivar turn: how long a user is connected until the next one is, where not all are.
     @ivar inFlight: how many requests each user has under way in a closed loop.
     @ivar rate: requests a second of all users, in an open loop; 0 for a closed loop.
+    @ivar phase: by which share of the distance of two requests an open loop's schedule is later.
     @ivar think: the least and the most time between an answer and the next request.
     @ivar size: the least and the most bytes of a request.
     @ivar template: what a request is made of; see L{msgserver.loadtest.dialogue}.
@@ -102,6 +103,7 @@ class Plan:
     seed: int = 1
     connections: int = field()
     turn: float = 1.0
+    phase: float = 0.0
 
     @connections.default
     def _connections(self) -> int:
@@ -147,6 +149,8 @@ class Plan:
                 users=users,
                 connections=connections,
                 rate=self.rate * users / self.users,
+                # Else all processes would ask at the same times.
+                phase=number / processes,
                 # Each process has chances of its own.
                 seed=self.seed + number * 1_000_003,
             )

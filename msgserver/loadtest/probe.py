@@ -101,4 +101,6 @@ class Probe:
             return Complaint(Status.REFUSED, f"{where} refuses {what} of {name}: {status}")
         if isinstance(error, ProtocolError):
             return Complaint(Status.UNREACHABLE, f"{where} is none, or another kind: {error}")
+        if isinstance(error, ValueError):
+            return Complaint(Status.MISTAKEN, f"{what} cannot be made: {error}")
         return Complaint(Status.UNREACHABLE, f"{where} cannot be reached: {error}")

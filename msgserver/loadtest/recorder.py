@@ -33,8 +33,12 @@ class Recorder:
 
     @property
     def time(self) -> float:
-        """The seconds since this was made."""
+        """The seconds since L{start}, or since this was made."""
         return self.now() - self._zero
+
+    def start(self) -> None:
+        """Count the time from now on: all processes do so at once."""
+        self._zero = self.now()
 
     def beginMeasuring(self) -> None:
         """Measure what is asked from now on."""
@@ -56,12 +60,13 @@ class Recorder:
         if self._isMeasured(intended):
             self.results.latencies["late"].record(self.now() - intended)
 
-    def answered(self, intended: float, isRight: bool, kind: str) -> None:
+    def answered(self, intended: float, isRight: bool, kind: str | None) -> None:
         """
         Take note of an answer.
 
         @param isRight: it was the right one.
-        @param kind: C{steady}, C{cut} or C{turn}: see L{msgserver.loadtest.results.LATENCIES}.
+        @param kind: C{steady}, C{cut} or C{turn}: see L{msgserver.loadtest.results.LATENCIES};
+            None where it was asked before there was a first connection, so that none broke.
         """
         now = self.now()
         results = self.results
@@ -76,7 +81,8 @@ class Recorder:
         self.fresh[level] += 1
         if self._isMeasured(intended):
             results.latencies["all"].record(latency)
-            results.latencies[kind].record(latency)
+            if kind is not None:
+                results.latencies[kind].record(latency)
 
     def trouble(self, kind: str, asked: Asked, told: str) -> None:
         """Take note that a request did not get its answer; C{kind} is one of C{TROUBLES}."""

@@ -33,6 +33,17 @@ HEAD = ("count", *(f"p{each:g}" for each in PERCENTILES), "max")
 
 _COLUMN = 25
 
+_TABLE = 120
+"""Columns that the table of latencies may take, at the least."""
+
+
+class _Console(Console):
+    """Leaves it to its caller what to do where nobody reads any more."""
+
+    def on_broken_pipe(self) -> None:
+        """See L{Console.on_broken_pipe}; called while that is handled."""
+        raise
+
 
 def latencyRows(figures: Figures) -> list[tuple[str, Latencies]]:
     """List the latencies that are of interest, by their titles."""
@@ -49,6 +60,14 @@ def cells(latencies: Latencies) -> list[str]:
     """Write the figures of L{HEAD}."""
     values = [latencies.percentile(each) for each in PERCENTILES]
     return [f"{latencies.count:,}", *map(seconds, [*values, latencies.max])]
+
+
+def caution(figures: Figures) -> str:
+    """Say which percentiles are of too few to be any; empty where all are."""
+    least = min(latencies.count for _, latencies in latencyRows(figures))
+    if least >= 1000:
+        return ""
+    return "Of fewer than 1,000, p99.9 is the longest; of fewer than 100, p99 is, too."
 
 
 def facts(figures: Figures) -> list[tuple[str, str]]:
@@ -79,13 +98,18 @@ def _join(numbers: Iterable[int]) -> str:
 
 def write(figures: Figures, file: TextIO) -> None:
     """Write it."""
-    console = Console(file=file, highlight=False)
+    console = _Console(file=file, highlight=False)
     console.print()
+    width = console.width
+    # Better a line that the terminal breaks than a figure that is cut off.
+    console.width = max(width, _TABLE)
     console.print(_latencyTable(figures))
-    for title, value in facts(figures):
-        console.print(Text.assemble((f"{title:<{_COLUMN}}", "bold"), value))
+    console.width = width
     # In a pipe, a line is a line: whoever reads it may be a program.
     isSoft = not console.is_terminal
+    for title, value in facts(figures):
+        text = Text.assemble((f"{title:<{_COLUMN}}", "bold"), value)
+        console.print(text, soft_wrap=isSoft)
     for text in _remarks(figures):
         console.print(text, soft_wrap=isSoft)
 
@@ -100,6 +124,8 @@ def _remarks(figures: Figures) -> Iterator[Text]:
     for note in figures.notes:
         yield Text(f"Note: {note}", "yellow")
     yield Text(figures.method, "dim")
+    if told := caution(figures):
+        yield Text(told, "dim")
     isVerified = figures.status == Status.VERIFIED
     yield Text(figures.verdict, "bold green" if isVerified else "bold red")
 

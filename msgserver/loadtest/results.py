@@ -5,6 +5,7 @@ What has happened: of one process, and then of all.
 from __future__ import annotations
 
 from collections import Counter
+from itertools import zip_longest
 from typing import Any
 
 from attrs import asdict, define, field, frozen
@@ -177,8 +178,11 @@ class Results:
         for name, latencies in self.latencies.items():
             latencies.add(other.latencies[name])
         self._align(other)
-        for mine, others in zip(self.moments, other.moments, strict=False):
-            mine.add(others)
+        others = other.moments
+        # Where nothing happens any more, there are as many connections as there were.
+        last = Moment(connected=others[-1].connected if others else 0)
+        for mine, theirs in zip_longest(self.moments, others, fillvalue=last):
+            mine.add(theirs)
         for example in other.examples:
             self._keep(example)
         self.seconds = max(self.seconds, other.seconds)

@@ -103,11 +103,16 @@ class Run:
             self._measureServer(progress.elapsed)
 
         looking = LoopingCall(look)
-        looking.start(_SHOW, now=False)
+
+        def begin() -> None:
+            progress.start()
+            looking.start(_SHOW, now=False)
+
         try:
-            results = await self._workers.run()
+            results = await self._workers.run(begin)
         finally:
-            looking.stop()
+            if looking.running:
+                looking.stop()
             display.close()
         return Figures(plan, results, began, processes, self._isEarly, self._serverCpu)
 
@@ -140,7 +145,7 @@ def writeFiles(figures: Figures, options: Options) -> None:
             # It takes a second to import.
             from msgserver.loadtest.page import page
 
-            with open(options.html, "w", encoding="utf-8") as file:
+            with open(options.html, "w", encoding="utf-8", errors="backslashreplace") as file:
                 file.write(page(figures))
     except OSError as error:
         raise Complaint(Status.FAILED, f"the report cannot be written: {error.strerror}") from None

@@ -231,8 +231,10 @@ class LoadUser:
             self._recorder.trouble("wrong", pending.asked, f"answered {shown(answer)}")
         self._goOn()
 
-    def _kindOf(self, pending: _Pending) -> str:
-        """Say what a request has lived through."""
+    def _kindOf(self, pending: _Pending) -> str | None:
+        """Say what a request has lived through; None where it waited for a first connection."""
+        if pending.life == 0 and self._life == 1 and not self._around.plan.takesTurns:
+            return None
         if self._isConnected and pending.life == self._life:
             return "steady"
         return "cut" if pending.turn == self._turn.number else "turn"

@@ -6,12 +6,15 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from functools import partial
 from typing import Any, TypeVar
 
 from twisted.internet.defer import Deferred, FirstError, gatherResults
+from twisted.internet.error import ProcessExitedAlready
 from twisted.internet.interfaces import IReactorProcess
 from twisted.internet.protocol import ProcessProtocol
 from twisted.python.failure import Failure
@@ -54,12 +57,15 @@ class Worker(ProcessProtocol):
     def tell(self, line: bytes) -> None:
         """Tell it something, unless it has ended."""
         if self.transport is not None and not self.ended.called:
-            self.transport.writeToChild(0, line + b"\n")
+            # It may be gone, and this not know it yet.
+            with suppress(KeyError):
+                self.transport.writeToChild(0, line + b"\n")
 
     def kill(self) -> None:
         """End it, if it has not ended by itself."""
         if self.transport is not None and not self.ended.called:
-            self.transport.signalProcess("KILL")
+            with suppress(ProcessExitedAlready):
+                self.transport.signalProcess("KILL")
 
     def outReceived(self, data: bytes) -> None:
         """Take what it says, line by line."""
@@ -98,6 +104,22 @@ class Worker(ProcessProtocol):
             self.results.errback(Complaint(Status.FAILED, text))
 
 
+@contextmanager
+def _deaf() -> Iterator[None]:
+    """
+    Put Ctrl-C off. Who is started meanwhile never hears it: from its first moment on, and not only
+    from when it can say so itself.
+    """
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 class Workers:
     """
     All processes of a run.
@@ -112,16 +134,18 @@ class Workers:
         progressed: Callable[[int, dict[str, Any]], None],
     ) -> None:
         self._workers = []
+        command = [sys.executable, "-m", _MODULE]
         for number, plan in enumerate(plans):
             worker = Worker(plan, partial(progressed, number))
-            command = [sys.executable, "-m", _MODULE]
-            reactor.spawnProcess(worker, sys.executable, command, env=dict(os.environ))
+            with _deaf():
+                reactor.spawnProcess(worker, sys.executable, command, env=dict(os.environ))
             self._workers.append(worker)
 
-    async def run(self) -> Results:
+    async def run(self, begun: Callable[[], object] = bool) -> Results:
         """
         Have all of them begin at one time, and give what comes of it, all together.
 
+        @param begun: called when they do.
         @raise Complaint: one has ended before its time.
         """
         results = gatherResults([worker.results for worker in self._workers], True)
@@ -129,6 +153,7 @@ class Workers:
             await _all(gatherResults([worker.ready for worker in self._workers], True))
             for worker in self._workers:
                 worker.tell(GO)
+            begun()
             first, *others = await _all(results)
         finally:
             results.addErrback(lambda _: None)

@@ -226,6 +226,49 @@ class LoadTestTests(SynchronousTestCase):
         self.assertEqual((process.returncode, out), (Status.INTERRUPTED, ""))
         self.assertEqual(err, "msgserver-bench: interrupted\n")
 
+    def test_terminated(self) -> None:
+        """SIGTERM does the same: a status of 0 is said of nothing that was not verified."""
+        process = self.start("--demo", "--users", "3", "--think", "0.05", "--duration", "100")
+        assert process.stderr is not None
+        process.stderr.readline()
+        process.terminate()
+        out, err = process.communicate(timeout=_PATIENCE)
+        self.assertEqual(process.returncode, Status.VERIFIED, out + err)
+        self.assertIn("It was ended early.", out)
+        self.assertGreater(self.told()["requests"]["right"], 0)
+
+    def test_closedPipe(self) -> None:
+        """Where nobody reads the report, files are written all the same, and that is told."""
+        page = self.folder / "report.html"
+        # Names that are no text, and an output that has not all letters, are no hindrance.
+        environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
+        self.patch(os, "environ", environment)
+        options = ("--demo", "--user", "\udcff{n}", "--users", "2", "--duration", "0.5")
+        process = self.start(*options, "--ramp", "0.1", "--html", str(page))
+        assert process.stdout is not None and process.stderr is not None
+        process.stdout.close()
+        self.assertEqual(
+            process.stderr.read(), "msgserver-bench: the report cannot be written: Broken pipe\n"
+        )
+        self.assertEqual(process.wait(_PATIENCE), Status.FAILED)
+        process.stderr.close()
+        self.assertEqual(self.told()["status"], Status.VERIFIED)
+        self.assertIn("</html>", page.read_text())
+
+    def test_ascii(self) -> None:
+        """An output that has not all letters has the figures."""
+        self.patch(os, "environ", {**os.environ, "PYTHONIOENCODING": "ascii"})
+        options = ("--demo", "--users", "2", "--duration", "0.5", "--ramp", "0.1")
+        status, out, err = self.bench(*options)
+        self.assertEqual(status, Status.VERIFIED, out + err)
+        self.assertIn("once each, and verified", out)
+
+    def test_longNames(self) -> None:
+        """A name that no login can have is a mistake in the command line."""
+        status, out, err = self.bench("--demo", "--user", "x" * 5000 + "{n}")
+        self.assertEqual((status, out), (Status.MISTAKEN, ""))
+        self.assertRegex(err, r"^msgserver-bench: the login cannot be made: a token takes at most")
+
     def test_tls(self) -> None:
         """Both connections may speak TLS; with an authority that is not known, neither does."""
         authority = Signed("authority")

@@ -137,6 +137,27 @@ class CrewTests(LoadTestCase):
         self.successResultOf(done)
         self.assertEqual(self.results.counts["missing"], 2)
 
+    def test_stopTwiceAtOnce(self) -> None:
+        """So it does where it has not yet seen that it was told the first time."""
+        self.gate.answer = lambda content: []
+        crew = self.crew(users=2, ramp=0.0, duration=100.0, grace=50.0)
+        done = self.run_(crew, 1.0)
+        crew.stop()
+        crew.stop()
+        self.clock.pump([0.05] * 20)
+        self.successResultOf(done)
+
+    def test_start(self) -> None:
+        """
+        Time runs from the beginning of the users, and not of the process: those of several are
+        put together.
+        """
+        crew = self.crew(users=2, ramp=0.0, duration=1.0, think=(0.1, 0.1))
+        self.clock.advance(5.0)
+        self.successResultOf(self.run_(crew))
+        self.assertGreater(self.results.moments[0].answers, 0)
+        self.assertLess(self.results.lastLogin, 1.0)
+
     def test_stopInRamp(self) -> None:
         """Ended during the ramp, nothing is measured, and who never began is not missed."""
         crew = self.crew(users=10, ramp=10.0, duration=5.0, think=(0.1, 0.1))
@@ -197,6 +218,17 @@ class OpenLoopTests(LoadTestCase):
         self.assertGreater(self.results.latencies["all"].max, 0.35)
         self.assertTrue(20 <= self.results.counts["asked"] <= 21)
 
+    def test_tooMuch(self) -> None:
+        """
+        A schedule that no tester keeps does not keep it from hearing answers and from ending in
+        time, and what was not asked is counted.
+        """
+        crew = self.crew(users=2, ramp=0.0, duration=0.1, rate=1e6, grace=0.1)
+        self.successResultOf(self.run_(crew, step=0.01))
+        counts = self.results.counts
+        self.assertGreater(counts["unsent"], 90_000)
+        self.assertEqual(counts["unsent"] + counts["asked"], 100_000)
+
     def test_moments(self) -> None:
         """What happened when is kept by intervals."""
         crew = self.crew(users=2, ramp=0.0, duration=3.0, rate=10.0)
@@ -215,11 +247,19 @@ class PacerTests(LoadTestCase):
     def test_due(self) -> None:
         """Each request is given once, with the time it was due."""
         pacer = Pacer(4.0, 10.0)
-        self.assertEqual(pacer.due(9.9), [])
-        self.assertEqual(pacer.due(10.3), [(0, 10.0), (1, 10.25)])
-        self.assertEqual(pacer.due(10.3), [])
-        self.assertEqual(pacer.due(10.5), [(2, 10.5)])
+        self.assertEqual(pacer.due(9.9, 9), [])
+        self.assertEqual(pacer.due(10.3, 9), [(0, 10.0), (1, 10.25)])
+        self.assertEqual(pacer.due(10.3, 9), [])
+        self.assertEqual(pacer.due(10.5, 9), [(2, 10.5)])
+
+    def test_burst(self) -> None:
+        """Of many that are due, some are given at a time, and none is left out."""
+        pacer = Pacer(100.0, 10.0)
+        self.assertEqual([number for number, _ in pacer.due(11.0, 60)], [*range(60)])
+        self.assertEqual(pacer.behind(11.0), 40)
+        self.assertEqual([number for number, _ in pacer.due(11.0, 60)], [*range(60, 101)])
+        self.assertEqual(pacer.behind(11.0), 0)
 
     def test_closedLoop(self) -> None:
         """Without a rate there is none."""
-        self.assertEqual(Pacer(0.0, 10.0).due(99.0), [])
+        self.assertEqual(Pacer(0.0, 10.0).due(99.0, 9), [])

@@ -13,6 +13,7 @@ from argparse import ArgumentTypeError
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from attrs import evolve
 from twisted.internet.endpoints import HostnameEndpoint, UNIXClientEndpoint
 from twisted.internet.testing import MemoryReactorClock
 from twisted.trial.unittest import SynchronousTestCase
@@ -109,6 +110,9 @@ class ParseTests(SynchronousTestCase):
             ("--think", "inf", "number of seconds"),
             ("--rate", "0", "above 0"),
             ("--rate", "nan", "above 0"),
+            ("--rate", "1000001", "at most 1,000,000"),
+            ("--server", "", "a name"),
+            ("--server", "\udcff", "in UTF-8"),
             ("--duration", "-1", "above 0"),
             ("--cuts", "101%", "a share"),
             ("--cuts", "x%", "a share"),
@@ -137,6 +141,7 @@ class ParseTests(SynchronousTestCase):
             ("--turn 2 --users 5 --connections 5", "fewer --connections than --users"),
             ("--users 2 --user bob", "{n}"),
             ("--size 5 --request hello", "{filler}"),
+            ("--demo --json a --html a", "two files"),
             ("--tls --login unix:/a", "UNIX socket"),
         ):
             self.assertIn(told, self.complaint(*line.split()), line)
@@ -246,6 +251,26 @@ class CommandTests(SynchronousTestCase):
             str(complaint), "hdrhistogram must be installed: pip install 'msgserver[bench]'"
         )
 
+    def test_broken(self) -> None:
+        """What is there and does not work, or is kept from us, is told in one line as well."""
+
+        def kept(name: str) -> None:
+            raise ModuleNotFoundError(name)
+
+        self.patch(command, "find_spec", kept)
+        complaint = self.assertRaises(Complaint, command.checkInstalled, parse(["--demo"], ""))
+        self.assertIn("hdrhistogram and rich must be installed", str(complaint))
+
+        def broken(*_: object) -> None:
+            raise ImportError("\nno libc.so\n\nand so on")
+
+        stream = io.StringIO()
+        self.patch(sys, "stderr", stream)
+        self.patch(command, "checkInstalled", broken)
+        ended = self.assertRaises(SystemExit, command.main, ["--demo"])
+        self.assertEqual(ended.code, Status.MISTAKEN)
+        self.assertRegex(stream.getvalue(), r"^msgserver-bench: .*: no libc\.so: pip install .*\n$")
+
     def test_missingForPage(self) -> None:
         """What draws is needed for a page alone."""
         self.patch(command, "find_spec", lambda name: None if name == "matplotlib" else object())
@@ -259,6 +284,8 @@ class CommandTests(SynchronousTestCase):
         options = parse(["--demo", "--json", "/nonexistent/report"], "")
         complaint = self.assertRaises(Complaint, command.checkWritable, options)
         self.assertEqual(complaint.status, Status.MISTAKEN)
+        # A name that a shell's variable was to give is none.
+        self.assertRaises(Complaint, command.checkWritable, parse(["--demo", "--html="], ""))
 
     def test_files(self) -> None:
         """More users than a process may have files are told, with what to do."""
@@ -267,6 +294,12 @@ class CommandTests(SynchronousTestCase):
         checkFiles(plan, 2, 1300)
         complaint = self.assertRaises(Complaint, checkFiles, plan, 1, 1300)
         self.assertIn("2,000 users in a process take up to 2,256 open files", str(complaint))
+        # Who is not connected takes none, but for the login: 20 a second, of 10 seconds at most.
+        few = evolve(plan, connections=100, ramp=100.0)
+        checkFiles(few, 1, 556)
+        complaint = self.assertRaises(Complaint, checkFiles, few, 1, 555)
+        self.assertIn("take up to 556 open files", str(complaint))
+        self.assertRaises(Complaint, checkFiles, evolve(few, ramp=0.0), 1, 2255)
 
     def test_bareImport(self) -> None:
         """The command can complain of what is missing: it needs none of it to begin."""

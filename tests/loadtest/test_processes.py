@@ -6,10 +6,11 @@ and the servers that it may be tried on, L{msgserver.loadtest.server}.
 from __future__ import annotations
 
 import json
+import signal
 from typing import Any
 
 from twisted.internet.defer import Deferred
-from twisted.internet.error import ProcessTerminated
+from twisted.internet.error import ProcessExitedAlready, ProcessTerminated
 from twisted.internet.interfaces import IProcessProtocol
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
@@ -63,10 +64,14 @@ class WorkersTests(SynchronousTestCase):
 
     def setUp(self) -> None:
         self.processes: list[FakeProcess] = []
+        self.began: list[int] = []
+        self.masks: list[set[int]] = []
         self.progress: list[tuple[int, dict[str, Any]]] = []
         reactor: Any = self
         self.workers = Workers(PLAN.shares(2), reactor, lambda *told: self.progress.append(told))
-        self.results: Deferred[Results] = Deferred.fromCoroutine(self.workers.run())
+        self.results: Deferred[Results] = Deferred.fromCoroutine(
+            self.workers.run(lambda: self.began.append(len(self.processes[1].told)))
+        )
 
     def tearDown(self) -> None:
         """End what has not ended."""
@@ -77,6 +82,7 @@ class WorkersTests(SynchronousTestCase):
 
     def spawnProcess(self, protocol: IProcessProtocol, *_: object, **__: object) -> None:
         """Start a process, as a reactor does."""
+        self.masks.append(signal.pthread_sigmask(signal.SIG_BLOCK, []))
         self.processes.append(FakeProcess(protocol))
 
     def test_together(self) -> None:
@@ -86,7 +92,10 @@ class WorkersTests(SynchronousTestCase):
         self.assertEqual(plans, PLAN.shares(2))
         one.say("ready", True)
         self.assertEqual(one.told, [])
+        self.assertEqual(self.began, [])
         other.say("ready", True)
+        # When all were told to go.
+        self.assertEqual(self.began, [1])
         self.assertEqual((one.told, other.told), ([b"go"], [b"go"]))
         for number, process in enumerate(self.processes):
             results = Results(1.0)
@@ -114,6 +123,32 @@ class WorkersTests(SynchronousTestCase):
         complaint = self.failureResultOf(self.results, Complaint).value
         self.assertEqual(complaint.status, Status.FAILED)
         self.assertEqual(str(complaint), "a process of the tester has ended: MemoryError: no more")
+
+    def test_deaf(self) -> None:
+        """
+        A process is started so that Ctrl-C, which all of a terminal get, does not end it before it
+        can say that it is not for it; who has started it hears it as before.
+        """
+        self.assertEqual([signal.SIGINT in mask for mask in self.masks], [True, True])
+        self.assertNotIn(signal.SIGINT, signal.pthread_sigmask(signal.SIG_BLOCK, []))
+
+    def test_dying(self) -> None:
+        """Nor is it a mistake to tell or to kill what is gone, and has not been heard of yet."""
+
+        def gone(*_: object) -> None:
+            raise ProcessExitedAlready
+
+        def closed(*_: object) -> None:
+            raise KeyError(0)
+
+        one, other = self.processes
+        self.patch(other, "writeToChild", closed)
+        self.patch(other, "signalProcess", gone)
+        self.workers.stop()
+        one.die()
+        other.die()
+        complaint = self.failureResultOf(self.results, Complaint).value
+        self.assertIn("a process of the tester has ended", str(complaint))
 
     def test_diesAtOnce(self) -> None:
         """So does one that dies before it is ready."""

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import re
+from functools import partial
 from html.parser import HTMLParser
 from xml.etree import ElementTree
 
@@ -20,7 +22,7 @@ from msgserver.loadtest.figures import TOLD, Figures
 from msgserver.loadtest.live import Display, Progress, lineOf, phaseOf
 from msgserver.loadtest.page import page
 from msgserver.loadtest.plan import Plan, Target
-from msgserver.loadtest.report import write
+from msgserver.loadtest.report import caution, write
 from msgserver.loadtest.results import Example, Results, levelOf
 from msgserver.loadtest.statuses import Status
 from msgserver.loadtest.units import seconds
@@ -53,6 +55,24 @@ def figures(made: Results | None = None, plan: Plan = PLAN) -> Figures:
     return Figures(plan, made or results(), "2026-01-01T00:00:00+00:00", machine={"python": "3"})
 
 
+def surround(case: SynchronousTestCase, **environment: str) -> None:
+    """Change variables of the environment until a test is over."""
+    for name, value in environment.items():
+        # Not the mapping itself: rich has kept it.
+        before = os.environ.get(name)
+        back = partial(os.environ.pop, name, None)
+        case.addCleanup(*((os.environ.update, {name: before}) if before is not None else (back,)))
+        os.environ[name] = value
+
+
+class Terminal(io.StringIO):
+    """A terminal."""
+
+    def isatty(self) -> bool:
+        """It is one."""
+        return True
+
+
 def turns() -> Figures:
     """Make those of two users who have one connection."""
     made = results()
@@ -82,6 +102,31 @@ class FigureTests(SynchronousTestCase):
             made.counts[name] = 3
             self.assertEqual(figures(made).status, Status.FAILED, name)
             self.assertEqual(figures(made).verdict, f"Not as it must be: 3 {title}.")
+
+    def test_uncounted(self) -> None:
+        """
+        Each request that was asked is right, or in trouble of one kind: else nothing is verified.
+        """
+        made = results()
+        made.counts["asked"] += 2
+        self.assertEqual(figures(made).status, Status.FAILED)
+        self.assertIn("2 requests of which the tester has lost count", figures(made).verdict)
+        for kind in ("wrong", "failed", "missing", "unknown", "refused"):
+            made.counts[kind] = 2
+            self.assertNotIn("lost count", figures(made).verdict)
+            made.counts[kind] = 0
+        made.counts["doubled"] = 2
+        self.assertIn("lost count", figures(made).verdict)
+
+    def test_interrupted(self) -> None:
+        """Where it was ended before anything was asked, it has not failed."""
+        made = Results(1.0)
+        made.counts.update(logins=1, came=1, never=1)
+        early = evolve(figures(made), isEarly=True)
+        self.assertEqual(early.status, Status.INTERRUPTED)
+        self.assertEqual(early.verdict, "It was interrupted before anything was asked.")
+        made.counts["ended"] = 1
+        self.assertEqual(early.status, Status.FAILED)
 
     def test_nothing(self) -> None:
         """Nothing asked is nothing verified."""
@@ -116,6 +161,32 @@ class FigureTests(SynchronousTestCase):
             " use --processes, or ask less.",
         )
         self.assertIn("use more --processes", self.note(effort, 2))
+
+    def test_neverIdle(self) -> None:
+        """
+        So it does where the rest of its time was another program's: it could not have done more.
+        A process that is busy by itself is told first.
+        """
+        made = results()
+        made.efforts.append(Effort(10.0, 7.6, 2.3, 0.001, 0.002))
+        notes = figures(made).notes
+        self.assertEqual(
+            notes[0],
+            "The tester was at 76 % of a core, and waited for one for 23 % more: these figures are"
+            " the tester's, not the server's; use --processes, or ask less.",
+        )
+        self.assertIn("waited for a core for 23 %", notes[1])
+        made.efforts.append(Effort(10.0, 9.1, 0.0, 0.001, 0.002))
+        self.assertIn("at 91 % of a core: these", figures(made).notes[0])
+
+    def test_unanswered(self) -> None:
+        """What no latency has is told: it would be the longest."""
+        made = results()
+        made.counts.update(asked=5, missing=2, failed=1, refused=1, unknown=1, unsent=1234)
+        notes = figures(made).notes
+        self.assertIn("No latency has the 5 requests that failed or have no answer.", notes)
+        self.assertIn("1,234 requests of the schedule were never asked", notes[0])
+        self.assertEqual(figures(made).document()["requests"]["unsent"], 1234)
 
     def test_heldUp(self) -> None:
         """So it does when others had its core, or its timers were late."""
@@ -221,6 +292,45 @@ class ReportTests(SynchronousTestCase):
         self.assertIn("20 % was answered in time. Requests wait for their users' turns.", note)
 
 
+class WrittenTests(SynchronousTestCase):
+    """Where the report is written to."""
+
+    def test_narrow(self) -> None:
+        """However narrow it is, no figure is cut off, and a pipe has a line for each fact."""
+        surround(self, COLUMNS="30", LINES="20")
+        for kind in (io.StringIO, Terminal):
+            file = kind()
+            write(figures(), file)
+            self.assertNotIn("\u2026", file.getvalue())
+            self.assertIn("all requests", file.getvalue())
+        file = io.StringIO()
+        write(figures(), file)
+        self.assertRegex(file.getvalue(), r"(?m)^tester 1 .*, timers up to 2.00 ms late$")
+
+    def test_closedPipe(self) -> None:
+        """Where nobody reads it any more, who writes it is told, and goes on."""
+
+        class Closed(io.StringIO):
+            def write(self, text: str) -> int:
+                raise BrokenPipeError
+
+        self.assertRaises(BrokenPipeError, write, figures(), Closed())
+
+    def test_few(self) -> None:
+        """Percentiles of too few are said to be none; of enough, nothing is said."""
+        made = results()
+        told = "Of fewer than 1,000, p99.9 is the longest; of fewer than 100, p99 is, too."
+        self.assertEqual(caution(figures(made)), told)
+        file = io.StringIO()
+        write(figures(made), file)
+        self.assertIn(told, file.getvalue())
+        self.assertIn(told, page(figures(made)))
+        for latencies in made.latencies.values():
+            for _ in range(1000):
+                latencies.record(0.01)
+        self.assertEqual(caution(figures(made)), "")
+
+
 class _Links(HTMLParser):
     """Notes what a page would load."""
 
@@ -291,6 +401,19 @@ class PageTests(SynchronousTestCase):
         self.assertIn("sent late by", text)
         self.assertIn("schedule", text)
 
+    def test_axes(self) -> None:
+        """The axes of latencies have marks, also where no power of ten is among them."""
+        made = Results(1.0)
+        made.counts.update(results().counts)
+        moment = made.moment(0.5)
+        for number in range(100):
+            latency = 0.0021 + 0.00006 * number
+            made.latencies["all"].record(latency)
+            moment.levels[levelOf(latency)] += 1
+        made.seconds = 1.0
+        for part in page(figures(made)).split("<svg")[1:]:
+            self.assertIn("5 ms<", part)
+
     def test_empty(self) -> None:
         """Of nothing, there is a page all the same."""
         self.assertIn("Nobody could log in.", page(figures(Results(1.0))))
@@ -336,6 +459,26 @@ class LiveTests(SynchronousTestCase):
         )
         self.assertIn("no answers", lineOf(PLAN, self.progress.glance()))
 
+    def test_start(self) -> None:
+        """Time runs from the beginning of the users, and not of the processes."""
+        self.clock.advance(3.0)
+        self.progress.start()
+        self.clock.advance(0.5)
+        self.tell(0, 10)
+        self.assertEqual((self.progress.elapsed, self.progress.glance().rate), (0.5, 20.0))
+
+    def test_poorTerminal(self) -> None:
+        """A terminal that cannot move its cursor, or is too narrow, has lines."""
+        for environment in ({"TERM": "dumb"}, {"TERM": "xterm", "COLUMNS": "40", "LINES": "9"}):
+            surround(self, **environment)
+            file = Terminal()
+            display = Display(PLAN, self.progress, file)
+            self.clock.advance(10.0)
+            display.show()
+            display.close()
+            self.assertRegex(file.getvalue(), r"^\d+ s \(waiting for the last answers\)")
+            self.assertNotIn("\x1b", file.getvalue())
+
     def test_phases(self) -> None:
         """It says what is being done."""
         phases = [phaseOf(PLAN, time) for time in (0.5, 1.0, 2.5, 3.5)]
@@ -356,11 +499,6 @@ class LiveTests(SynchronousTestCase):
 
     def test_terminal(self) -> None:
         """On a terminal there is a picture that changes, and is gone in the end."""
-
-        class Terminal(io.StringIO):
-            def isatty(self) -> bool:
-                return True
-
         file = Terminal()
         display = Display(PLAN, self.progress, file)
         self.clock.advance(1.5)

@@ -9,6 +9,7 @@ from twisted.internet.error import ConnectionRefusedError
 
 from msgserver.clientlogin import LoggedIn
 from msgserver.errors import Unauthorized
+from msgserver.loadtest.user import LoadUser
 from tests.loadtest.gates import LoadTestCase
 
 
@@ -246,6 +247,18 @@ class CutTests(LoadTestCase):
         self.turns(4)
         self.assertEqual(self.results.latencies["cut"].count, 1)
         self.assertEqual(self.results.counts["right"], 2)
+        self.close(user)
+
+    def test_beforeTheFirst(self) -> None:
+        """A request that waited for the first connection ever had none that broke."""
+        self.recorder.beginMeasuring()
+        user = LoadUser(1, self.surroundings(rate=1.0))
+        user.begin()
+        user.ask(self.clock.seconds())
+        self.turns(4)
+        self.assertEqual(self.results.counts["right"], 1)
+        counts = {name: each.count for name, each in self.results.latencies.items()}
+        self.assertEqual((counts["all"], counts["steady"], counts["cut"]), (1, 0, 0))
         self.close(user)
 
     def test_lostOtherwise(self) -> None:

@@ -12,6 +12,7 @@ from random import Random
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
+from msgserver.loadtest.crew import Pacer
 from msgserver.loadtest.dialogue import Dialogue, parseExpectation
 from msgserver.loadtest.effort import Effort, EffortMeter, secondsWaited
 from msgserver.loadtest.latencies import Latencies
@@ -32,6 +33,17 @@ class PlanTests(SynchronousTestCase):
         self.assertAlmostEqual(sum(share.rate for share in shares), 100.0)
         self.assertEqual(len({share.seed for share in shares}), 3)
         self.assertEqual(plan.shares(1), [plan])
+
+    def test_phases(self) -> None:
+        """
+        The schedules of several processes are one: requests at equal distances, and not as many
+        at a time as there are processes.
+        """
+        times = []
+        for share in Plan(TARGET, users=4, rate=8.0).shares(4):
+            pacer = Pacer(share.rate, 10.0, share.phase)
+            times += [time for _, time in pacer.due(10.99, 100)]
+        self.assertEqual(sorted(times), [10.0 + number / 8 for number in range(8)])
 
     def test_connections(self) -> None:
         """
@@ -156,6 +168,17 @@ class LatencyTests(SynchronousTestCase):
         first.add(second)
         self.assertEqual(first.encode(), whole.encode())
 
+    def test_noFewer(self) -> None:
+        """A percentile is not exceeded by more than it says, however few there are."""
+        for count in range(1, 200):
+            latencies = Latencies()
+            for number in range(1, count + 1):
+                latencies.record(number / 1e5)
+            for percent in (50, 90, 99, 99.9):
+                found = latencies.percentile(percent)
+                share = sum(number / 1e5 <= found + 1e-6 for number in range(1, count + 1)) / count
+                self.assertGreaterEqual(share, percent / 100 - 1e-9, (count, percent))
+
     def test_empty(self) -> None:
         """Of nothing, everything is 0."""
         empty = Latencies()
@@ -211,6 +234,20 @@ class ResultsTests(SynchronousTestCase):
         again = Results.decode(json.loads(json.dumps(results.encode())))
         self.assertEqual(again.encode(), results.encode())
         self.assertEqual(again.moments, results.moments)
+
+    def test_connectedLater(self) -> None:
+        """
+        A process in which nothing happens any more has its connections still, whichever of two
+        is the first.
+        """
+        for order in (1, -1):
+            short, long = Results(1.0), Results(1.0)
+            short.moment(0.5).connected = 5
+            long.moment(0.5).connected = 7
+            long.moment(2.5).connected = 6
+            one, other = (short, long)[::order]
+            one.add(other)
+            self.assertEqual([moment.connected for moment in one.moments], [12, 12, 11])
 
     def test_added(self) -> None:
         """Those of two processes are put together, moment by moment."""
