@@ -54,7 +54,7 @@ from tests.pages import (
 
 COUNTS = {
     "README.md": {"sh": 4, "python": 2, "toml": 1},
-    "docs/tutorial.md": {"sh": 1, "python": 4, "toml": 1, "console": 17},
+    "docs/tutorial.md": {"sh": 1, "python": 4, "toml": 1, "console": 18},
     "docs/protocol.md": {"text": 2, "python": 4},
     "docs/running.md": {
         **{"sh": 11, "console": 2, "toml": 7, "ini": 2, "text": 2},

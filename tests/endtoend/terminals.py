@@ -25,8 +25,8 @@ _VARYING = {
     r"(?<=tests\\ in\\ )[\d.\\]+(?=s)": r"[\d.]+",
 }
 
-# How often depends on when, and the port is another one.
-_OFTEN = re.compile(r"no connection to the gate: ")
+# How often depends on when, and the port is another one; and what is said at a prompt alone.
+_OFTEN = re.compile(r'no connection to the gate: |"help" lists the commands')
 
 
 class Terminal:

@@ -23,7 +23,8 @@ def endSession(session: int) -> None:
     @param session: the id of its first process. Where there is no C{/proc}, what has left that
         process's group stays.
     """
-    seen = {os.getpid()}
+    own = os.getpid()
+    seen = {own}
     isSettled = False
     # Until a look finds nobody new: there may be those that began after the last.
     while not isSettled:
@@ -33,7 +34,11 @@ def endSession(session: int) -> None:
                 if os.getsid(pid) == session:
                     seen.add(pid)
                     isSettled = False
-                    os.kill(pid, signal.SIGKILL)
+                    # Not killed yet: whoever waits for this one would go on.
+                    os.kill(pid, signal.SIGSTOP)
+    for pid in seen - {own}:
+        with suppress(ProcessLookupError, PermissionError):
+            os.kill(pid, signal.SIGKILL)
     with suppress(ProcessLookupError, PermissionError):
         os.killpg(session, signal.SIGKILL)
 
