@@ -8,7 +8,15 @@ import json
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from msgserver.commandline.events import BRIEF, Event, contentText, nameOf, printable, textIn
+from msgserver.commandline.events import (
+    BRIEF,
+    WORDLESS,
+    Event,
+    contentText,
+    nameOf,
+    printable,
+    textIn,
+)
 from msgserver.wire.naming import User
 from tests.commandlines import NOON
 
@@ -26,7 +34,10 @@ class LineTests(SynchronousTestCase):
         """A request's number stands first, then what became of it, and after how long."""
         self.assertLine(Event("sent", NOON, "", b"hello", 7), "#7 sent: hello")
         self.assertLine(Event("answered", NOON, "", b"hi", 7, 1.26), "#7 answered after 1.3 ms: hi")
-        self.assertLine(Event("failed", NOON, "", b"", 7, 1200.0), "#7 failed after 1200.0 ms")
+        self.assertLine(
+            Event("failed", NOON, "", b"", 7, 1200.0), f"#7 failed after 1200.0 ms: {WORDLESS}"
+        )
+        self.assertLine(Event("failed", NOON, "", b"no", 7, 1.0), "#7 failed after 1.0 ms: no")
         self.assertLine(
             Event("failed", NOON, "no answer", None, 7, 5.0), "#7 failed after 5.0 ms: no answer"
         )

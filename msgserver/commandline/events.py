@@ -39,6 +39,9 @@ in records alone.
 BRIEF = 60
 """Of what was sent, a line shows so many characters; the rest is known to whoever sent it."""
 
+WORDLESS = "the server's handler failed without a word; the server's log may say why"
+"""What a line tells of a failure that has no content (S4)."""
+
 # What is no part of any text, but of binary data, or of what a terminal obeys.
 _BINARY = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
 
@@ -94,6 +97,8 @@ class Event:
         """What stands behind that; on one line, and nothing in it that a terminal obeys."""
         if self.content is None:
             return printable(self.text)
+        if self.kind == "failed" and not self.content:
+            return WORDLESS
         shown = contentText(self.content)
         if self.kind == "sent" and len(shown) > BRIEF:
             shown = f"{shown[:BRIEF]}... ({len(self.content)} bytes)"
