@@ -15,6 +15,7 @@ from os import urandom
 from msgserver.wire.naming import decode64, encode64
 
 _SCHEME = "scrypt"
+_TOKEN = re.compile(rb"([^@]+)@([^:]+):(.+)", re.DOTALL)
 _STORED = re.compile(rf"{_SCHEME}\$" + r"([1-9][0-9]*)\$" * 3 + r"([^$]*)\$([^$]*)")
 # 16 MiB and about 50 ms for each password.
 _COST, _BLOCK_SIZE, _PARALLELISM = 2**14, 8, 1
@@ -48,6 +49,23 @@ def passwordToken(user: str | bytes, server: str | bytes, password: str | bytes)
         for part in (user, server, password)
     )
     return b"%b@%b:%b" % tuple(map(encode64, parts))
+
+
+def parsePasswordToken(token: bytes) -> tuple[bytes, bytes, bytes]:
+    """
+    Take apart what L{passwordToken} makes.
+
+    @return: the user, the gate's name, the password.
+    @raise ValueError: it is not of that form.
+    """
+    match = _TOKEN.fullmatch(token)
+    if match is None:
+        raise ValueError("the token is not of the form user@server:password")
+    try:
+        user, server, password = map(decode64, match.groups())
+    except ValueError:
+        raise ValueError("a part of the token is not base64") from None
+    return user, server, password
 
 
 def isHash(stored: str) -> bool:

@@ -160,7 +160,7 @@ ALLOWED = {
     "loadtest.plan": "clientlogin",
     "loadtest.statuses": "",
     "loadtest.units": "",
-    "loadtest.server": "errors handlers.base interfaces wire.naming",
+    "loadtest.server": "errors handlers.base interfaces passwords",
     "loadtest.dialogue": "",
     "loadtest.effort": "loadtest.latencies",
     "loadtest.reaching": "client clientlogin interfaces wire.classic loadtest.plan",

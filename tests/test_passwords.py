@@ -16,6 +16,7 @@ from msgserver.passwords import (
     isHash,
     isPassword,
     main,
+    parsePasswordToken,
     passwordToken,
 )
 
@@ -138,6 +139,17 @@ class TokenTests(SynchronousTestCase):
             passwordToken("\xe9", b"sample", b"\xff"),
             passwordToken("\xe9".encode(), "sample", "\udcff"),
         )
+
+    def test_parse(self) -> None:
+        """A token is taken apart again; what is none is told as such."""
+        parts = (b"alice", b"a@b:c", b"\x00:@")
+        self.assertEqual(parsePasswordToken(passwordToken(*parts)), parts)
+        for wrong in (b"", b"YQ==@YQ==", b"YQ==@YQ==:", b"@YQ==:YQ=="):
+            with self.assertRaisesRegex(ValueError, "not of the form"):
+                parsePasswordToken(wrong)
+        for wrong in (b"YQ@YQ==:YQ==", b"YQ==@YQ:YQ==", b"YQ==@YQ==:YQ"):
+            with self.assertRaisesRegex(ValueError, "not base64"):
+                parsePasswordToken(wrong)
 
 
 class MainTests(SynchronousTestCase):

@@ -7,15 +7,12 @@ gates and of who is logged in, kicked the earlier login and asked the gate: msgs
 
 from __future__ import annotations
 
-import re
 from hmac import compare_digest
 
 from zope.interface import implementer
 
 from msgserver import Account, ILoginHandler, Unauthorized
-from msgserver.wire.naming import decode64
-
-_TOKEN = re.compile(rb"([^@]+)@([^:]+):(.+)", re.DOTALL)
+from msgserver.passwords import parsePasswordToken
 
 
 @implementer(ILoginHandler)
@@ -34,13 +31,10 @@ class Logind:
     # auth_handler(token) -> server, user
     def authenticate(self, token: bytes) -> Account:
         """Take C{base64(user)@base64(server):base64(password)} apart, and judge it."""
-        match = _TOKEN.fullmatch(token)
-        if match is None:
-            raise Unauthorized("the token is not of the form user@server:password")
         try:
-            user, server, password = map(decode64, match.groups())
-        except ValueError:
-            raise Unauthorized("a part of the token is not base64") from None
+            user, server, password = parsePasswordToken(token)
+        except ValueError as error:
+            raise Unauthorized(str(error)) from None
         # Where the original asserts, here is a plain no; anything else raised is logged as a bug.
         if not compare_digest(password, self._password):
             raise Unauthorized("wrong password")

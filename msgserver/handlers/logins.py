@@ -5,7 +5,6 @@ A login handler that has a table of users.
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -15,11 +14,8 @@ from zope.interface import implementer
 
 from msgserver.errors import Unauthorized
 from msgserver.interfaces import Account, ILoginHandler, INamesUser
-from msgserver.passwords import UNKNOWN, isHash, isPassword
+from msgserver.passwords import UNKNOWN, isHash, isPassword, parsePasswordToken
 from msgserver.turns import Turns
-from msgserver.wire.naming import decode64
-
-_TOKEN = re.compile(rb"([^@]+)@([^:]+):(.+)", re.DOTALL)
 
 
 @implementer(ILoginHandler, INamesUser)
@@ -56,21 +52,17 @@ class PasswordLoginHandler:
 
     def uidOf(self, token: bytes) -> bytes | None:
         """See L{INamesUser.uidOf}."""
-        match = _TOKEN.fullmatch(token)
         try:
-            return None if match is None else decode64(match[1])
+            return parsePasswordToken(token)[0]
         except ValueError:
             return None
 
     async def authenticate(self, token: bytes) -> Account:
         """See L{ILoginHandler.authenticate}."""
-        match = _TOKEN.fullmatch(token)
-        if match is None:
-            raise Unauthorized("the token is not of the form user@server:password")
         try:
-            user, server, password = map(decode64, match.groups())
-        except ValueError:
-            raise Unauthorized("a part of the token is not base64") from None
+            user, server, password = parsePasswordToken(token)
+        except ValueError as error:
+            raise Unauthorized(str(error)) from None
         # A user who does not exist takes as long to refuse as one who does.
         stored = self._users.get(user, UNKNOWN)
         if not await self._isPassword(password, stored):

@@ -15,7 +15,7 @@ from zope.interface import implementer
 from msgserver.errors import Unauthorized
 from msgserver.handlers.base import MsgHandler
 from msgserver.interfaces import Account, ILoginHandler, User
-from msgserver.wire.naming import decode64
+from msgserver.passwords import parsePasswordToken
 
 DEMO_CONFIG = """\
 # For a load test alone: everybody has the same password.
@@ -37,7 +37,6 @@ max_strangers = {maxclient}
 TWICE = b"ran twice, or out of order: "
 """What L{EchoOnceHandler} answers a request with that should not have run."""
 
-_TOKEN = re.compile(rb"([^@]+)@([^:]+):(.+)", re.DOTALL)
 _NUMBER = re.compile(rb"([0-9]{1,18})(?: |$)")
 
 
@@ -60,13 +59,10 @@ class AnybodyLoginHandler:
 
     def authenticate(self, token: bytes) -> Account:
         """See L{ILoginHandler.authenticate}."""
-        match = _TOKEN.fullmatch(token)
-        if match is None:
-            raise Unauthorized("the token is not of the form user@server:password")
         try:
-            user, server, password = map(decode64, match.groups())
-        except ValueError:
-            raise Unauthorized("a part of the token is not base64") from None
+            user, server, password = parsePasswordToken(token)
+        except ValueError as error:
+            raise Unauthorized(str(error)) from None
         if not compare_digest(password, self._password):
             raise Unauthorized("wrong password")
         return Account(server, user)
