@@ -41,7 +41,7 @@ class _Console(Console):
     """Leaves it to its caller what to do where nobody reads any more."""
 
     def on_broken_pipe(self) -> None:
-        """See L{Console.on_broken_pipe}; called while that is handled."""
+        """See C{Console.on_broken_pipe}; called while that is handled."""
         raise
 
 
