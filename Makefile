@@ -8,7 +8,7 @@ SEED ?= 0
 SECONDS ?= 60
 INSTALLED = $(VENV)/installed
 INSTALLED_DEV = $(VENV)/installed-dev
-PURE = msgserver/wire/*,msgserver/clientcore.py,msgserver/sessions.py,msgserver/kept.py,msgserver/current.py,msgserver/tally.py,msgserver/directory.py
+PURE = msgserver/wire/*,msgserver/clientcore.py,msgserver/clientmessages.py,msgserver/sessions.py,msgserver/kept.py,msgserver/current.py,msgserver/tally.py,msgserver/directory.py
 
 TESTS = $(sort $(shell find tests -name 'test_*.py'))
 

@@ -11,7 +11,8 @@ From the wire up, each part knowing only those before it:
   - L{msgserver.wire}: the wire protocol, pure, both ends
   - L{msgserver.current}, L{msgserver.kept}, L{msgserver.sessions}: what a login remembers,
     pure; the hot path; L{msgserver.compiled}: how it runs
-  - L{msgserver.clientlogin}, L{msgserver.clientcore}: the client's half of that, pure
+  - L{msgserver.clientlogin}, L{msgserver.clientmessages}, L{msgserver.clientcore}: the
+    client's half of that, pure
   - L{msgserver.interfaces}: what users write, and where protocols meet their services
   - L{msgserver.cluster}: where login servers, gates and operators meet
   - L{msgserver.deadlines}, L{msgserver.limits} and its parts, L{msgserver.turns},

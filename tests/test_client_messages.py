@@ -1,5 +1,5 @@
 """
-Tests for what L{msgserver.clientcore} makes of pushed messages, whoever listens how.
+Tests for what L{msgserver.clientmessages} makes of pushed messages, whoever listens how.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from twisted.internet.defer import CancelledError, Deferred, succeed
 from twisted.trial.unittest import SynchronousTestCase
 
 from msgserver.client import MsgClient
-from msgserver.clientcore import Messages
+from msgserver.clientmessages import Messages
 from msgserver.errors import (
     ClientClosed,
     MessagesMissed,

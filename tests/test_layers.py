@@ -104,7 +104,8 @@ ALLOWED = {
     "handlers.agents": "errors interfaces later wire.naming handlers.pool handlers.saving"
     " handlers.seats handlers.workers",
     "handlers": "handlers.base handlers.logins handlers.mailbox handlers.agents",
-    "clientcore": f"errors {WIRE} wire.messages clientlogin",
+    "clientmessages": f"errors {WIRE} wire.messages",
+    "clientcore": f"errors {WIRE} clientlogin clientmessages",
     "keepalive": "",
     "commandparts": "errors clientlogin identity",
     "clientprotocols": f"{BELOW_PROTOCOLS} clientlogin",
@@ -122,7 +123,7 @@ ALLOWED = {
     "testing.everycut": "testing.cuts testing.server",
     "testing": "testing.doubles testing.server testing.everycut",
     # Clients without Twisted, and what is made of them.
-    "aio": f"errors {WIRE} wire.messages identity clientlogin clientcore keepalive aioprotocols"
+    "aio": f"errors {WIRE} clientmessages identity clientlogin clientcore keepalive aioprotocols"
     " aiowaiting",
     "aiowaiting": "errors",
     "aioprotocols": f"errors {WIRE} clientlogin",
@@ -247,7 +248,7 @@ ALLOWED_FOR_TYPES = {"interfaces": "sessions", "msggate": "msgservice"}
 
 # No Twisted, no zope, no clock, no randomness, no operating system: all that is handed in.
 PURE = {"errors", "wire", "current", "kept", "sessions", "tally", "clientlogin", "clientcore"}
-PURE |= {"wire.messages", *WIRE.split()}
+PURE |= {"wire.messages", "clientmessages", *WIRE.split()}
 ALLOWED_IN_PURE = {
     *"__future__ abc base64 binascii collections contextvars dataclasses enum functools".split(),
     *"hashlib hmac itertools math operator re struct types typing".split(),
