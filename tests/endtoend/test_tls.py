@@ -101,6 +101,8 @@ class TLSTests(SynchronousTestCase):
     def test_strangers(self) -> None:
         """What strangers do to TLS leaves no trace in the log, however odd."""
         server = self.serve()
+        # The last that a start says.
+        waitUntil(lambda: "sample has registered" in server.log, "the gate registers")
         before = server.log
         for port in server.ports.values():
             for data in (
